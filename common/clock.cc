@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/clock.h"
+
+#include <chrono>
+
+#include "absl/time/clock.h"
+
+namespace npufleet {
+namespace {
+
+class RealClock : public Clock {
+ public:
+  absl::Time Now() override { return absl::Now(); }
+  absl::Duration Elapsed() override {
+    return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+  }
+};
+
+}  // namespace
+
+Clock& Clock::Real() {
+  static RealClock* clock = new RealClock;
+  return *clock;
+}
+
+}  // namespace npufleet
