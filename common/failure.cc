@@ -6,7 +6,7 @@
 namespace npufleet {
 namespace {
 
-constexpr std::string_view kPayloadUrl = "npufleet.v1.Failure";
+constexpr absl::string_view kPayloadUrl = "npufleet.v1.Failure";
 
 absl::StatusCode CodeOf(v1::Failure::Class failure_class) {
   switch (failure_class) {
