@@ -18,6 +18,8 @@ class RealClock : public Clock {
 
 }  // namespace
 
+void Clock::Sleep(absl::Duration duration) { absl::SleepFor(duration); }
+
 Clock& Clock::Real() {
   static RealClock* clock = new RealClock;
   return *clock;

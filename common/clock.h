@@ -15,6 +15,9 @@ class Clock {
   // Steady: for intervals and deadlines only.
   virtual absl::Duration Elapsed() = 0;  // since an arbitrary start; never goes back. Threadsafe.
 
+  // Blocks the caller for `duration` of this clock; a test's clock moves on instead. Threadsafe.
+  virtual void Sleep(absl::Duration duration);
+
   static Clock& Real();
 };
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -64,6 +65,9 @@ class System {
   // NotFound when there is no such process (any more). Reads the real /proc, whatever the root.
   virtual absl::StatusOr<ProcessInfo> InspectProcess(int pid) = 0;
   virtual absl::Status SignalProcess(int pid, int signal) = 0;  // NotFound when it is gone
+  // Whether process `pid` itself holds an established TCP connection to `address` (IPv4) and `port`, as
+  // /proc/PID/fd and the table of its network namespace say. NotFound when the process is gone.
+  virtual absl::StatusOr<bool> ConnectedTo(int pid, std::string_view address, uint16_t port);
   // systemctl ARGS. The unit manager of the node; Unavailable when systemd is not running.
   virtual absl::StatusOr<ProcessResult> Systemctl(const std::vector<std::string>& arguments) = 0;
   virtual absl::Status Reboot() = 0;  // returns when the reboot is under way
