@@ -1,0 +1,1 @@
+"""The parts of tests/lab/lab. Python's standard library only."""
