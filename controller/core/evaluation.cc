@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/core/evaluation.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace npufleet::core {
+namespace {
+
+// A node that was told to reboot and is not back by then needs a person.
+constexpr absl::Duration kRebootBudget = absl::Minutes(20);
+
+bool IsThere(Sight sight) { return sight == Sight::kPresent || sight == Sight::kDrifted; }
+
+std::map<std::string, std::string> InputsOf(const State& state, const Task& task) {
+  std::map<std::string, std::string> inputs;
+  for (const int need : task.needs) {
+    inputs[state.tasks[need].plan.id] = state.tasks[need].token;
+  }
+  return inputs;
+}
+
+std::string OperationId(const State& state, std::string_view subject, uint64_t number) {
+  return absl::StrCat(state.epoch, "/", state.deployment, "/", state.revision, "/",
+                      std::string(subject), "/", number);
+}
+
+}  // namespace
+
+void Evaluation::TouchAll() {
+  for (int i = 0; i < static_cast<int>(state_.tasks.size()); ++i) Touch(i);
+}
+
+void Evaluation::TouchNode(const std::string& node) {
+  auto found = state_.nodes.find(node);
+  if (found == state_.nodes.end()) return;
+  for (const int i : found->second.tasks) Touch(i);
+}
+
+void Evaluation::TouchBlocked() {
+  for (const int i : state_.blocked) Touch(i);
+}
+
+void Evaluation::Note(std::string_view kind, const Task& task, std::string_view message) {
+  result_.notes.push_back({std::string(kind), task.plan.id, task.plan.node, std::string(message)});
+}
+
+void Evaluation::Run() {
+  while (!dirty_.empty()) {
+    const int i = *dirty_.begin();
+    dirty_.erase(dirty_.begin());
+    Task& task = state_.tasks[i];
+    const bool was_current = task.current;
+    const std::string old_token = task.token;
+    state_.blocked.erase(i);
+    task.awaits_lock = false;
+    if (task.retired) {
+      EvaluateRetired(i);
+    } else {
+      Evaluate(i);
+    }
+    result_.changed_tasks.insert(task.plan.id);
+    if (task.current != was_current) state_.not_current += task.current ? -1 : 1;
+    if (task.current != was_current || task.token != old_token) {
+      for (const int dependent : task.dependents) Touch(dependent);
+    }
+  }
+}
+
+bool Evaluation::DependenciesCurrent(const Task& task, const Task** missing) const {
+  for (const int need : task.needs) {
+    if (!state_.tasks[need].current) {
+      *missing = &state_.tasks[need];
+      return false;
+    }
+  }
+  return true;
+}
+
+void Evaluation::Evaluate(int i) {
+  Task& task = state_.tasks[i];
+  const Task* missing = nullptr;
+  const bool ready = DependenciesCurrent(task, &missing);
+  const std::string stamp = StampOf(state_, task);
+  const bool seen_here = !stamp.empty() && task.seen_stamp == stamp;
+  if (task.given_up && task.given_up_stamp != stamp) {
+    task.given_up = false;
+    task.attempts = 0;
+  }
+  task.current = ready && seen_here && IsThere(task.seen.sight) && !task.redo && !task.operation;
+  if (task.current) {
+    if (task.attempts > 0 || task.failure) {
+      task.attempts = 0;
+      task.failure.reset();
+    }
+    task.given_up = false;
+    task.retry_at = absl::InfinitePast();
+    task.unknown_since = absl::InfiniteFuture();
+    task.reason = task.seen.sight == Sight::kDrifted ? task.seen.reason : "";
+  }
+
+  const Node& node = state_.nodes[task.plan.node];
+  if (!node.connected) {
+    if (!task.current) {
+      task.reason = node.lost_reason.empty() ? absl::StrCat(node.name, " has not been reached yet")
+                                             : absl::StrCat(node.name, ": ", node.lost_reason);
+    }
+    return;
+  }
+  // Looking disturbs nobody: whatever could be checked on a node that came back is checked at once,
+  // all of it in parallel.
+  if (task.awaiting_report && task.checking.empty() && !task.operation) {
+    if (!stamp.empty()) {
+      CheckNow(task, stamp);
+    } else {
+      task.awaiting_report = false;
+    }
+  }
+  if (task.current) return;
+  if (task.operation) {
+    task.reason = task.operation->action == Action::kStop ? "stopping" : "under way";
+    return;
+  }
+  if (!ready) {
+    task.reason = absl::StrCat("waiting: ", missing->plan.id);
+    return;
+  }
+  if (!seen_here || task.seen.sight == Sight::kUnseen) {
+    task.reason = "checking";
+    if (task.checking != stamp) CheckNow(task, stamp);
+    return;
+  }
+  if (task.given_up) {
+    task.reason = absl::StrCat(task.failure ? task.failure->symptom : task.seen.reason, " (given up)");
+    return;
+  }
+  if (task.seen.sight == Sight::kUnknown) {
+    WaitOutUnknown(task);
+    return;
+  }
+  ConsiderApply(i);
+}
+
+void Evaluation::CheckNow(Task& task, const std::string& stamp) {
+  task.checking = stamp;
+  result_.commands.push_back(
+      CheckTask{task.plan.id, task.plan.node, stamp, InputsOf(state_, task)});
+}
+
+void Evaluation::WaitOutUnknown(Task& task) {
+  if (task.unknown_since == absl::InfiniteFuture()) task.unknown_since = now_;
+  const absl::Time limit = task.unknown_since + task.plan.unknown_limit;
+  if (now_ >= limit) {
+    GiveUp(task,
+           {.failure_class = FailureClass::kNeedsOperator,
+            .symptom = absl::StrCat("could not be seen for ",
+                                    absl::FormatDuration(task.plan.unknown_limit), ": ",
+                                    task.seen.reason),
+            .advice = absl::StrCat("Look at ", task.plan.node, "; then: ctl rollout retry ",
+                                   state_.deployment)},
+           "its limit for that has passed");
+    return;
+  }
+  task.reason = absl::StrCat("cannot see: ", task.seen.reason);
+  Wake(limit, state_.index[task.plan.id]);
+}
+
+void Evaluation::GiveUp(Task& task, const Failure& failure, std::string_view why) {
+  task.failure = failure;
+  task.given_up = true;
+  task.given_up_stamp = StampOf(state_, task);
+  task.reason = absl::StrCat(failure.symptom, " (given up)");
+  Note("TaskGaveUp", task, absl::StrCat(failure.symptom, " (given up: ", std::string(why), ")"));
+}
+
+bool Evaluation::ReachableAndReported(const std::string& name, std::string* why) const {
+  const Node& node = state_.nodes.at(name);
+  if (!node.connected) {
+    *why = absl::StrCat("waiting: ", name, " is not reachable");
+    return false;
+  }
+  for (const int i : node.tasks) {
+    if (state_.tasks[i].awaiting_report) {
+      *why = absl::StrCat("waiting: ", name, " is back, its state is being read");
+      return false;
+    }
+  }
+  return true;
+}
+
+void Evaluation::Block(int i, std::string reason) {
+  state_.tasks[i].reason = std::move(reason);
+  state_.blocked.insert(i);
+}
+
+void Evaluation::ConsiderApply(int i) {
+  Task& task = state_.tasks[i];
+  if (state_.paused) return Block(i, "paused");
+  if (state_.cancelled) return Block(i, "cancelled");
+  if (task.seen.failure && task.seen.sight == Sight::kAbsent) {
+    return GiveUp(task, *task.seen.failure, "running it again cannot help");
+  }
+  Node& node = state_.nodes[task.plan.node];
+  if (task.seen.reboot_needed || node.reboot || node.reboot_asked) {
+    Block(i, absl::StrCat("waiting: reboot of ", node.name));
+    ConsiderReboot(node);
+    return;
+  }
+  if (task.retry_at > now_) {
+    task.reason = absl::StrCat(task.failure ? task.failure->symptom : task.seen.reason, "; again in ",
+                               absl::FormatDuration(absl::Ceil(task.retry_at - now_, absl::Seconds(1))));
+    Wake(task.retry_at, i);
+    return;
+  }
+  std::string why;
+  if (!ReachableAndReported(node.name, &why)) return Block(i, why);
+  for (const int need : task.needs) {
+    if (!ReachableAndReported(state_.tasks[need].plan.node, &why)) return Block(i, why);
+  }
+  for (const int retired : node.tasks) {
+    if (state_.tasks[retired].retired && state_.tasks[retired].plan.running) {
+      return Block(i, absl::StrCat("waiting: ", state_.tasks[retired].plan.id,
+                                   " of the former revision is stopped first"));
+    }
+  }
+  if (task.plan.disturbs && !ClearAbove(i)) return;
+  if (!AcquireLocks(task)) {
+    state_.blocked.insert(i);
+    return;
+  }
+  Start(task, Action::kApply);
+}
+
+std::vector<int> Evaluation::RunningAbove(int i) const {
+  std::vector<int> found;
+  std::set<int> seen;
+  std::vector<int> stack(state_.tasks[i].dependents);
+  while (!stack.empty()) {
+    const int j = stack.back();
+    stack.pop_back();
+    if (!seen.insert(j).second) continue;
+    if (state_.tasks[j].plan.running) found.push_back(j);
+    stack.insert(stack.end(), state_.tasks[j].dependents.begin(), state_.tasks[j].dependents.end());
+  }
+  return found;
+}
+
+bool Evaluation::ClearAbove(int i) {
+  Task& task = state_.tasks[i];
+  std::vector<int> standing;
+  for (const int j : RunningAbove(i)) {
+    const Task& other = state_.tasks[j];
+    if (other.alive || other.operation) standing.push_back(j);
+  }
+  const bool disturbs_itself = task.plan.running && task.alive;
+  if (standing.empty() && !disturbs_itself) return true;
+  const Task* unprepared = nullptr;
+  if (IsServing(state_) && !PreparesDone(&unprepared)) {
+    Block(i, absl::StrCat("waiting: ", unprepared->plan.id, " first, while the service still answers"));
+    return false;
+  }
+  if (standing.empty()) return true;
+  for (const int j : standing) {
+    Task& other = state_.tasks[j];
+    if (other.operation) {
+      if (other.operation->action == Action::kApply) Cancel(other);
+      continue;
+    }
+    bool top = true;
+    for (const int above : RunningAbove(j)) {
+      top = top && !state_.tasks[above].alive && !state_.tasks[above].operation;
+    }
+    std::string why;
+    if (top && ReachableAndReported(other.plan.node, &why) && other.retry_at <= now_ && !other.given_up) {
+      Start(other, Action::kStop);
+    } else if (top && other.retry_at > now_) {
+      Wake(other.retry_at, i);
+    }
+  }
+  Block(i, absl::StrCat("waiting: ", state_.tasks[standing.front()].plan.id, " is stopped first"));
+  return false;
+}
+
+bool Evaluation::PreparesDone(const Task** missing) const {
+  // What stands on something disturbing that is itself still to be done cannot be prepared now.
+  std::vector<bool> behind(state_.tasks.size(), false);
+  for (int i = 0; i < static_cast<int>(state_.tasks.size()); ++i) {
+    const Task& task = state_.tasks[i];
+    if (task.retired) continue;
+    for (const int need : task.needs) {
+      if (behind[need] || (state_.tasks[need].plan.disturbs && !state_.tasks[need].current)) {
+        behind[i] = true;
+      }
+    }
+    if (task.plan.prepares && !task.current && !behind[i]) {
+      *missing = &task;
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Evaluation::AcquireLocks(Task& task) {
+  const Node& node = state_.nodes[task.plan.node];
+  for (const Lock& lock : task.plan.locks) {
+    for (const int j : node.tasks) {
+      const Task& other = state_.tasks[j];
+      if (&other == &task || (!other.operation && !other.awaits_lock)) continue;
+      for (const Lock& held : other.plan.locks) {
+        if (held.name != lock.name || (!held.exclusive && !lock.exclusive)) continue;
+        // Two exclusives that both only wait: the earlier task goes first.
+        if (!other.operation && lock.exclusive && state_.index[task.plan.id] < j) continue;
+        task.awaits_lock = lock.exclusive;
+        task.reason = absl::StrCat("waiting: ", lock.name, " on ", node.name, " is held by ", other.plan.id);
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+void Evaluation::Start(Task& task, Action action) {
+  ++task.operations;
+  StartOperation operation;
+  operation.operation = OperationId(state_, task.plan.id, task.operations);
+  operation.task = task.plan.id;
+  operation.node = task.plan.node;
+  operation.action = action;
+  operation.stamp = StampOf(state_, task);
+  operation.inputs = InputsOf(state_, task);
+  operation.boot_id = state_.nodes[task.plan.node].boot_id;
+  operation.redo = task.redo && action == Action::kApply;
+  Note(action == Action::kStop ? "StopStarted" : "OperationStarted", task,
+       action == Action::kStop ? absl::StrCat("stopping ", task.plan.id)
+       : task.redo             ? absl::StrCat("running ", task.plan.id, " again")
+                               : task.seen.reason);
+  task.reason = action == Action::kStop ? "stopping" : "under way";
+  task.started_at = now_;
+  task.ended_at = absl::InfinitePast();
+  task.last_operation = operation.operation;
+  if (task.current) ++state_.not_current;
+  task.current = false;
+  state_.operations[operation.operation] = state_.index[task.plan.id];
+  task.operation = operation;
+  task.cancelling = false;
+  result_.commands.push_back(std::move(operation));
+  result_.changed_tasks.insert(task.plan.id);
+  for (const int dependent : task.dependents) Touch(dependent);
+}
+
+void Evaluation::Cancel(Task& task) {
+  if (!task.operation || task.cancelling) return;
+  task.cancelling = true;
+  result_.commands.push_back(CancelOperation{task.operation->operation, task.plan.node});
+  result_.changed_tasks.insert(task.plan.id);
+}
+
+bool Evaluation::NodeIsQuiet(const Node& node, std::string* busy) const {
+  for (const int i : node.tasks) {
+    const Task& task = state_.tasks[i];
+    // A download goes on after the reboot; an installer must not be cut.
+    if (task.operation && !task.plan.interruptible) {
+      *busy = task.plan.id;
+      return false;
+    }
+  }
+  return true;
+}
+
+void Evaluation::ConsiderReboots() {
+  if (state_.paused || state_.cancelled) return;
+  for (auto& [name, node] : state_.nodes) {
+    if (node.reboot_asked) ConsiderReboot(node);
+  }
+}
+
+bool Evaluation::ConsiderReboot(Node& node) {
+  if (node.reboot) {
+    if (now_ > node.reboot_since + kRebootBudget && node.connected) {
+      node.reboot.reset();  // it was told and did not go: ask again
+    } else {
+      return false;
+    }
+  }
+  std::string why;
+  if (!ReachableAndReported(node.name, &why) || !NodeIsQuiet(node, &why)) return false;
+  for (const auto& [name, other] : state_.nodes) {
+    if (&other == &node) continue;
+    bool other_wants = other.reboot.has_value();
+    if (node.hosts_controller) {
+      for (const int i : other.tasks) other_wants = other_wants || state_.tasks[i].seen.reboot_needed;
+    }
+    if (other_wants) return false;  // one at a time, and the controller's own node last
+  }
+  bool standing = false;
+  for (const int i : node.tasks) {
+    Task& task = state_.tasks[i];
+    if (!task.plan.running || (!task.alive && !task.operation)) continue;
+    if (ClearAbove(i) && task.alive && !task.operation) Start(task, Action::kStop);
+    standing = true;
+  }
+  if (standing) return false;
+  ++node.reboots;
+  StartOperation operation;
+  operation.operation = OperationId(state_, absl::StrCat("reboot@", node.name), node.reboots);
+  operation.node = node.name;
+  operation.action = Action::kReboot;
+  operation.boot_id = node.boot_id;
+  node.reboot = operation;
+  node.reboot_since = now_;
+  state_.operations[operation.operation] = -1;
+  result_.notes.push_back({"RebootStarted", "", node.name,
+                           absl::StrCat("rebooting ", node.name, ": ",
+                                        node.reboot_reason.empty() ? "what was installed is in effect from the next boot on"
+                                                                   : node.reboot_reason)});
+  result_.changed_nodes.insert(node.name);
+  result_.commands.push_back(std::move(operation));
+  return true;
+}
+
+void Evaluation::EvaluateRetired(int i) {
+  Task& task = state_.tasks[i];
+  const Node& node = state_.nodes[task.plan.node];
+  task.current = false;  // it was counted as not current when it was retired
+  if (task.operation) {
+    if (task.operation->action == Action::kApply) Cancel(task);
+    return;
+  }
+  if (!task.plan.running || !task.alive) return;  // dropped by Step
+  std::string why;
+  if (!node.connected || state_.paused) return Block(i, "waiting to be stopped");
+  if (task.retry_at > now_) return Wake(task.retry_at, i);
+  if (!ClearAbove(i)) return;
+  Start(task, Action::kStop);
+}
+
+}  // namespace npufleet::core

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One pass over what an event has touched: which tasks are current, why the others are not, and what
+// is to be started. Used by Step only.
+#ifndef CONTROLLER_CORE_EVALUATION_H_
+#define CONTROLLER_CORE_EVALUATION_H_
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "controller/core/state.h"
+#include "controller/core/step.h"
+
+namespace npufleet::core {
+
+class Evaluation {
+ public:
+  Evaluation(State& state, absl::Time now, StepResult& result)
+      : state_(state), now_(now), result_(result) {}
+
+  // Marks a task to be looked at; what depends on it follows by itself when its standing changes.
+  void Touch(int task) { dirty_.insert(task); }
+  void TouchAll();
+  void TouchNode(const std::string& node);
+  // Also those that wait for a lock, a stop or a reboot.
+  void TouchBlocked();
+
+  // Reboots that an operator or a failure asked for.
+  void ConsiderReboots();
+
+  // Looks at all that is touched, in the order of the graph, until nothing more follows.
+  void Run();
+
+  void Note(std::string_view kind, const Task& task, std::string_view message);
+  void Cancel(Task& task);
+  // The failure becomes final: only an operator, a new want or the world itself moves the task on.
+  void GiveUp(Task& task, const Failure& failure, std::string_view why);
+
+ private:
+  void Evaluate(int i);
+  void EvaluateRetired(int i);
+  bool DependenciesCurrent(const Task& task, const Task** missing) const;
+  void CheckNow(Task& task, const std::string& stamp);
+  void ConsiderApply(int i);
+  void WaitOutUnknown(Task& task);
+  // True when nothing that runs on top of `i` is left; otherwise stops what can be stopped now.
+  bool ClearAbove(int i);
+  bool PreparesDone(const Task** missing) const;
+  bool AcquireLocks(Task& task);
+  void Start(Task& task, Action action);
+  bool ConsiderReboot(Node& node);
+  bool NodeIsQuiet(const Node& node, std::string* busy) const;
+  bool ReachableAndReported(const std::string& node, std::string* why) const;
+  void Block(int i, std::string reason);
+  void Wake(absl::Time at, int i) { state_.wakes.insert({at, i}); }
+  std::vector<int> RunningAbove(int i) const;
+
+  State& state_;
+  const absl::Time now_;
+  StepResult& result_;
+  std::set<int> dirty_;
+};
+
+}  // namespace npufleet::core
+
+#endif  // CONTROLLER_CORE_EVALUATION_H_

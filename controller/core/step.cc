@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/core/step.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "controller/core/evaluation.h"
+#include "controller/core/retry_policy.h"
+
+namespace npufleet::core {
+namespace {
+
+class Stepper {
+ public:
+  Stepper(State& state, absl::Time now) : state_(state), now_(now), evaluation_(state, now, result_) {}
+
+  StepResult Run(const Event& event) {
+    const bool was_serving = state_.serving_since != absl::InfiniteFuture();
+    std::visit([this](const auto& what) { On(what); }, event.what);
+    evaluation_.Run();
+    evaluation_.ConsiderReboots();
+    evaluation_.Run();
+    DropRetired();
+    const bool serving = state_.not_current == 0 && !state_.tasks.empty();
+    if (serving && !was_serving) {
+      state_.serving_since = now_;
+      result_.rollout_changed = true;
+      result_.notes.push_back({"Serving", "", "", absl::StrCat(state_.deployment, " serves")});
+    } else if (!serving && was_serving) {
+      state_.serving_since = absl::InfiniteFuture();
+      state_.started_at = now_;
+      result_.rollout_changed = true;
+      result_.notes.push_back({"Incident", "", "", ReasonOf(state_)});
+    }
+    return std::move(result_);
+  }
+
+ private:
+  // --- What an operator asks for ---------------------------------------------------------------
+
+  void On(const SpecApplied& event) {
+    std::vector<Task> old = std::move(state_.tasks);
+    std::map<std::string, int> old_index;
+    for (int i = 0; i < static_cast<int>(old.size()); ++i) old_index[old[i].plan.id] = i;
+    state_.tasks.clear();
+    std::set<std::string> wanted;
+    std::set<std::string> rewanted;
+    for (const TaskPlan& plan : event.graph.tasks) {
+      wanted.insert(plan.id);
+      Task task;
+      if (auto found = old_index.find(plan.id); found != old_index.end()) {
+        task = std::move(old[found->second]);
+        if (task.plan.want != plan.want) rewanted.insert(plan.id);
+      }
+      task.plan = plan;
+      task.retired = false;
+      task.given_up = false;
+      task.attempts = 0;
+      task.retry_at = absl::InfinitePast();
+      state_.tasks.push_back(std::move(task));
+    }
+    for (Task& task : old) {
+      if (task.plan.id.empty() || wanted.count(task.plan.id) > 0) continue;
+      task.retired = true;
+      task.current = false;
+      state_.tasks.push_back(std::move(task));
+    }
+    state_.revision = event.graph.revision;
+    state_.retry = event.graph.retry;
+    state_.paused = false;
+    state_.cancelled = false;
+    if (state_.serving_since == absl::InfiniteFuture()) state_.started_at = now_;
+    Reindex(state_);
+    for (Task& task : state_.tasks) {
+      // Its result would be a fact about the node all the same, but nobody wants it any more.
+      if (rewanted.count(task.plan.id) > 0 && task.plan.interruptible) evaluation_.Cancel(task);
+      task.awaiting_report = !task.retired && state_.nodes[task.plan.node].connected;
+      task.checking.clear();
+      result_.changed_tasks.insert(task.plan.id);
+    }
+    result_.rollout_changed = true;
+    result_.notes.push_back({"SpecApplied", "", "", absl::StrCat("revision ", state_.revision)});
+    evaluation_.TouchAll();
+  }
+
+  void On(const RetryRequested&) {
+    for (Task& task : state_.tasks) Forgive(task);
+    Unpause("RetryRequested");
+  }
+
+  void On(const RestartRequested& event) {
+    for (Task& task : state_.tasks) {
+      if (task.retired || task.plan.stage != event.stage) continue;
+      if (!event.node.empty() && task.plan.node != event.node) continue;
+      Forgive(task);
+      task.redo = true;
+    }
+    Unpause("RestartRequested");
+  }
+
+  void On(const PauseRequested&) {
+    state_.paused = true;
+    Said("PauseRequested", "nothing new is started");
+  }
+
+  void On(const ResumeRequested&) { Unpause("ResumeRequested"); }
+
+  void On(const CancelRequested&) {
+    state_.cancelled = true;
+    for (Task& task : state_.tasks) evaluation_.Cancel(task);
+    Said("CancelRequested", "what runs is cancelled, nothing is started");
+  }
+
+  void On(const RebootRequested& event) {
+    auto found = state_.nodes.find(event.node);
+    if (found == state_.nodes.end()) return;
+    found->second.reboot_asked = true;
+    found->second.reboot_reason = "an operator asked for it";
+    result_.changed_nodes.insert(event.node);
+    evaluation_.TouchNode(event.node);
+  }
+
+  void Unpause(std::string_view kind) {
+    state_.paused = false;
+    state_.cancelled = false;
+    if (state_.serving_since == absl::InfiniteFuture()) state_.started_at = now_;
+    Said(kind, "going on");
+  }
+
+  void Said(std::string_view kind, std::string_view message) {
+    result_.rollout_changed = true;
+    result_.notes.push_back({std::string(kind), "", "", std::string(message)});
+    evaluation_.TouchAll();
+  }
+
+  void Forgive(Task& task) {
+    task.given_up = false;
+    task.attempts = 0;
+    task.retry_at = absl::InfinitePast();
+    task.unknown_since = absl::InfiniteFuture();
+    // What was given up on may have been mended by hand: look again before anything is run.
+    if (!task.current) task.seen_stamp.clear();
+    result_.changed_tasks.insert(task.plan.id);
+  }
+
+  // --- What happens to nodes -------------------------------------------------------------------
+
+  void On(const Loaded&) {
+    Reindex(state_);
+    evaluation_.TouchAll();
+  }
+
+  void On(const NodeConnected& event) {
+    auto found = state_.nodes.find(event.node);
+    if (found == state_.nodes.end()) return;
+    Node& node = found->second;
+    const bool rebooted = !node.boot_id.empty() && node.boot_id != event.boot_id;
+    const bool was_connected = node.connected;
+    node.connected = true;
+    node.lost_reason.clear();
+    node.hosts_controller = event.hosts_controller;
+    if (rebooted || !was_connected) {
+      result_.notes.push_back({rebooted ? "NodeRebooted" : "NodeConnected", "", event.node,
+                               absl::StrCat(event.node, rebooted ? " has rebooted" : " is connected")});
+    }
+    node.boot_id = event.boot_id;
+    if (rebooted) {
+      if (node.reboot) state_.operations.erase(node.reboot->operation);
+      node.reboot.reset();
+      node.reboot_asked = false;
+      node.reboot_reason.clear();
+    }
+    for (const int i : node.tasks) {
+      Task& task = state_.tasks[i];
+      task.checking.clear();
+      task.awaiting_report = !task.retired && !task.operation;
+      if (rebooted) {
+        task.seen.sight = Sight::kUnseen;
+        task.seen.reboot_needed = false;
+        task.unknown_since = absl::InfiniteFuture();
+        if (task.retired && task.plan.running) task.alive = false;  // gone with the boot
+      }
+    }
+    result_.changed_nodes.insert(event.node);
+    evaluation_.TouchNode(event.node);
+    evaluation_.TouchBlocked();
+  }
+
+  void On(const NodeLost& event) {
+    auto found = state_.nodes.find(event.node);
+    if (found == state_.nodes.end()) return;
+    Node& node = found->second;
+    if (node.connected) {
+      result_.notes.push_back({"NodeLost", "", event.node, absl::StrCat(event.node, ": ", event.reason)});
+    }
+    node.connected = false;
+    node.lost_reason = event.reason;
+    for (const int i : node.tasks) {
+      state_.tasks[i].checking.clear();
+      state_.tasks[i].awaiting_report = false;
+    }
+    result_.changed_nodes.insert(event.node);
+    evaluation_.TouchNode(event.node);
+    evaluation_.TouchBlocked();
+  }
+
+  // --- What agents report ----------------------------------------------------------------------
+
+  void See(Task& task, const Observation& observation, const std::string& stamp) {
+    // A failed precondition that has changed is worth another look; one that has not is not.
+    if (task.given_up && task.seen.failure && !(task.seen == observation)) task.given_up = false;
+    const bool was_alive = task.alive;
+    task.seen = observation;
+    task.seen_stamp = stamp;
+    task.seen_at = now_;
+    switch (observation.sight) {
+      case Sight::kPresent:
+      case Sight::kDrifted:
+        task.token = observation.token;
+        task.alive = task.plan.running;
+        break;
+      case Sight::kAbsent:
+        task.token.clear();
+        task.alive = task.plan.running && !observation.token.empty();
+        break;
+      case Sight::kUnseen:
+      case Sight::kUnknown:
+        break;  // what was last known stands
+    }
+    if (observation.sight != Sight::kUnknown) task.unknown_since = absl::InfiniteFuture();
+    if (was_alive && !task.alive && !task.operation) {
+      evaluation_.Note("TaskLost", task, absl::StrCat(task.plan.id, ": ", observation.reason));
+    }
+  }
+
+  void On(const Observed& event) {
+    auto found = state_.index.find(event.task);
+    if (found == state_.index.end()) return;
+    Task& task = state_.tasks[found->second];
+    if (task.checking == event.stamp) task.checking.clear();
+    const bool first_report = task.awaiting_report;
+    if (task.checking.empty()) task.awaiting_report = false;
+    if (task.operation) return;  // its end brings a newer one
+    const bool same = task.seen_stamp == event.stamp && task.seen == event.observation;
+    if (!same) See(task, event.observation, event.stamp);
+    task.seen_at = now_;
+    if (same && task.current && !first_report) return;
+    evaluation_.Touch(found->second);
+    evaluation_.TouchBlocked();
+  }
+
+  void On(const OperationEnded& event) {
+    auto found = state_.operations.find(event.operation);
+    if (found == state_.operations.end()) return;  // answered before
+    const int i = found->second;
+    if (i < 0) {
+      RebootEnded(event);
+      return;
+    }
+    state_.operations.erase(found);
+    Task& task = state_.tasks[i];
+    const StartOperation operation = *std::move(task.operation);
+    task.operation.reset();
+    const bool cancelled_by_us = task.cancelling;
+    task.cancelling = false;
+    task.ended_at = now_;
+    using Result = OperationEnded::Result;
+    switch (event.result) {
+      case Result::kSucceeded:
+        Succeeded(task, operation, event.observation);
+        break;
+      case Result::kFailed:
+        if (cancelled_by_us) {
+          LookAgain(task);
+        } else {
+          Failed(task, operation, event.failure);
+        }
+        break;
+      case Result::kRefused:
+        task.retry_at = now_ + state_.retry.initial_backoff;
+        evaluation_.Note("OperationRefused", task, event.failure.symptom);
+        LookAgain(task);
+        break;
+      case Result::kCancelled:
+      case Result::kInterrupted:
+        evaluation_.Note(event.result == Result::kCancelled ? "OperationCancelled" : "OperationInterrupted",
+                         task, absl::StrCat(task.plan.id, event.result == Result::kCancelled
+                                                              ? " was cancelled"
+                                                              : " was interrupted"));
+        LookAgain(task);
+        break;
+    }
+    evaluation_.Touch(i);
+    evaluation_.TouchBlocked();
+  }
+
+  // Nothing is known of it until it has been checked afresh.
+  void LookAgain(Task& task) {
+    task.seen.sight = Sight::kUnseen;
+    task.seen_stamp.clear();
+    task.checking.clear();
+  }
+
+  void Succeeded(Task& task, const StartOperation& operation, const Observation& observation) {
+    if (operation.action == Action::kStop) {
+      See(task, {.sight = Sight::kAbsent, .reason = "stopped"}, "");
+      task.attempts = 0;
+      evaluation_.Note("Stopped", task, absl::StrCat(task.plan.id, " is stopped"));
+      return;
+    }
+    task.redo = false;
+    See(task, observation, operation.stamp);
+    evaluation_.Note("OperationSucceeded", task,
+                     observation.reboot_needed
+                         ? absl::StrCat(task.plan.id, " is in effect from the next boot on")
+                         : absl::StrCat(task.plan.id, " is there: ", observation.token));
+  }
+
+  void Failed(Task& task, const StartOperation& operation, const Failure& failure) {
+    ++task.attempts;
+    task.failure = failure;
+    LookAgain(task);
+    const RetryDecision decision =
+        DecideRetry(task.plan.id, task.plan.stage, failure, task.attempts, state_.retry);
+    evaluation_.Note("OperationFailed", task, absl::StrCat(failure.symptom, "; ", decision.reason));
+    task.retry_at = now_ + decision.after;
+    switch (decision.kind) {
+      case RetryDecision::Kind::kRetry:
+        break;
+      case RetryDecision::Kind::kRedo:
+        RedoBelow(task, decision.redo_stage);
+        break;
+      case RetryDecision::Kind::kReboot: {
+        Node& node = state_.nodes[task.plan.node];
+        node.reboot_asked = true;
+        node.reboot_reason = failure.symptom;
+        result_.changed_nodes.insert(node.name);
+        break;
+      }
+      case RetryDecision::Kind::kGiveUp:
+        evaluation_.GiveUp(task, failure, decision.reason);
+        break;
+    }
+  }
+
+  // The stage as it stands under `task`: on its own node when it is there, else on all.
+  void RedoBelow(const Task& task, const std::string& stage) {
+    bool found = false;
+    for (const bool own_node : {true, false}) {
+      for (int i = 0; i < static_cast<int>(state_.tasks.size()) && !found; ++i) {
+        Task& other = state_.tasks[i];
+        if (other.retired || other.plan.stage != stage) continue;
+        if (own_node && other.plan.node != task.plan.node) continue;
+        other.redo = true;
+        evaluation_.Touch(i);
+        found = own_node;
+      }
+    }
+  }
+
+  void RebootEnded(const OperationEnded& event) {
+    if (event.result == OperationEnded::Result::kSucceeded ||
+        event.result == OperationEnded::Result::kInterrupted) {
+      return;  // NodeConnected with another boot id is what counts
+    }
+    state_.operations.erase(event.operation);
+    for (auto& [name, node] : state_.nodes) {
+      if (!node.reboot || node.reboot->operation != event.operation) continue;
+      node.reboot.reset();
+      node.reboot_asked = false;
+      result_.changed_nodes.insert(name);
+      result_.notes.push_back({"RebootFailed", "", name, event.failure.symptom});
+      for (const int i : node.tasks) {
+        Task& task = state_.tasks[i];
+        if (task.seen.reboot_needed) evaluation_.GiveUp(task, event.failure, "the reboot failed");
+      }
+      evaluation_.TouchNode(name);
+    }
+  }
+
+  void On(const TimePassed&) {
+    while (!state_.wakes.empty() && state_.wakes.begin()->first <= now_) {
+      evaluation_.Touch(state_.wakes.begin()->second);
+      state_.wakes.erase(state_.wakes.begin());
+    }
+  }
+
+  // --- Retired tasks ---------------------------------------------------------------------------
+
+  void DropRetired() {
+    std::vector<Task> kept;
+    for (Task& task : state_.tasks) {
+      const bool done = task.retired && !task.operation && !(task.plan.running && task.alive);
+      if (!done) continue;
+      result_.dropped_tasks.insert(task.plan.id);
+      result_.changed_tasks.erase(task.plan.id);
+      result_.commands.push_back(ForgetTask{task.plan.id, task.plan.node});
+    }
+    if (result_.dropped_tasks.empty()) return;
+    for (Task& task : state_.tasks) {
+      if (result_.dropped_tasks.count(task.plan.id) == 0) kept.push_back(std::move(task));
+    }
+    state_.tasks = std::move(kept);
+    Reindex(state_);
+    evaluation_.TouchAll();
+    evaluation_.Run();
+  }
+
+  State& state_;
+  const absl::Time now_;
+  StepResult result_;
+  Evaluation evaluation_;
+};
+
+}  // namespace
+
+StepResult Step(State& state, const Event& event) { return Stepper(state, event.time).Run(event); }
+
+}  // namespace npufleet::core
