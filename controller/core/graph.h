@@ -31,6 +31,7 @@ struct TaskPlan {
   bool disturbs = false;           // its Apply takes down what runs on top of it
   bool prepares = false;           // done before the first disturbing Apply while something serves
   bool interruptible = false;      // may be cancelled and taken up again at little cost
+  bool condition = false;          // asked before what needs it; once met, a later no is only shown
   std::vector<Lock> locks;
   absl::Duration unknown_limit = absl::Minutes(10);  // how long "cannot see" is waited out
 

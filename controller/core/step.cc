@@ -206,7 +206,14 @@ class Stepper {
 
   // --- What agents report ----------------------------------------------------------------------
 
-  void See(Task& task, const Observation& observation, const std::string& stamp) {
+  void See(Task& task, Observation observation, const std::string& stamp) {
+    // A full disk stops a download before it starts; it is no reason to doubt what stands.
+    if (task.plan.condition && observation.sight == Sight::kAbsent && !task.token.empty() &&
+        task.seen_stamp == stamp) {
+      observation.sight = Sight::kDrifted;
+      observation.token = task.token;
+      observation.failure.reset();
+    }
     // A failed precondition that has changed is worth another look; one that has not is not.
     if (task.given_up && task.seen.failure && !(task.seen == observation)) task.given_up = false;
     const bool was_alive = task.alive;
@@ -241,10 +248,10 @@ class Stepper {
     const bool first_report = task.awaiting_report;
     if (task.checking.empty()) task.awaiting_report = false;
     if (task.operation) return;  // its end brings a newer one
-    const bool same = task.seen_stamp == event.stamp && task.seen == event.observation;
-    if (!same) See(task, event.observation, event.stamp);
-    task.seen_at = now_;
-    if (same && task.current && !first_report) return;
+    const Observation before = task.seen;
+    const bool same_stamp = task.seen_stamp == event.stamp;
+    See(task, event.observation, event.stamp);
+    if (same_stamp && task.seen == before && task.current && !first_report) return;
     evaluation_.Touch(found->second);
     evaluation_.TouchBlocked();
   }
@@ -273,7 +280,7 @@ class Stepper {
         if (cancelled_by_us) {
           LookAgain(task);
         } else {
-          Failed(task, operation, event.failure);
+          Failed(task, event.failure);
         }
         break;
       case Result::kRefused:
@@ -316,7 +323,7 @@ class Stepper {
                          : absl::StrCat(task.plan.id, " is there: ", observation.token));
   }
 
-  void Failed(Task& task, const StartOperation& operation, const Failure& failure) {
+  void Failed(Task& task, const Failure& failure) {
     ++task.attempts;
     task.failure = failure;
     LookAgain(task);

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/stages/plan.h"
+
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/digest.h"
+#include "controller/stages/stage.h"
+
+namespace npufleet::stages {
+namespace {
+
+absl::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+bool IsAt(Where where, const v1::Node& node) {
+  switch (where) {
+    case Where::kEachNode:
+      return true;
+    case Where::kHead:
+      return node.role() == v1::Node::HEAD;
+    case Where::kWorkers:
+      return node.role() != v1::Node::HEAD;
+  }
+  return false;
+}
+
+class Planner {
+ public:
+  Planner(const v1::DeploymentSpec& spec, DeploymentPlan& plan) : spec_(spec), plan_(plan) {
+    for (const Stage& stage : Catalogue()) by_name_[stage.name] = &stage;
+  }
+
+  void Add(const Stage& stage, const v1::Node& node) {
+    core::TaskPlan task;
+    task.id = TaskId(stage.name, node.name());
+    task.stage = std::string(stage.name);
+    task.node = node.name();
+    task.running = stage.effects.running;
+    task.disturbs = stage.effects.disturbs;
+    task.prepares = stage.effects.prepares;
+    task.interruptible = stage.effects.interruptible;
+    task.condition = stage.effects.condition;
+    task.locks = stage.locks;
+    task.unknown_limit = stage.unknown_limit;
+    for (const Need& need : stage.needs) AddNeed(need, node, task);
+    v1::Verb verb = stage.verb(spec_, node);
+    task.want = DigestOf(verb);
+    plan_.verbs[task.id] = std::move(verb);
+    plan_.graph.tasks.push_back(std::move(task));
+  }
+
+ private:
+  void AddNeed(const Need& need, const v1::Node& node, core::TaskPlan& task) {
+    const Stage& stage = *by_name_.at(need.stage);
+    if (stage.wanted != nullptr && !stage.wanted(spec_)) {
+      // What a stage that is left out stood on is needed directly.
+      for (const Need& below : stage.needs) {
+        AddNeed({below.stage, need.of == Need::Of::kSameNode ? below.of : need.of}, node, task);
+      }
+      return;
+    }
+    for (const v1::Node& other : spec_.nodes()) {
+      const bool chosen = need.of == Need::Of::kAllNodes ||
+                          (need.of == Need::Of::kHead && other.role() == v1::Node::HEAD) ||
+                          (need.of == Need::Of::kSameNode && other.name() == node.name());
+      if (!chosen || !IsAt(stage.where, other)) continue;
+      const std::string id = TaskId(need.stage, other.name());
+      if (seen_.insert({task.id, id}).second) task.needs.push_back(id);
+    }
+  }
+
+  const v1::DeploymentSpec& spec_;
+  DeploymentPlan& plan_;
+  std::map<std::string_view, const Stage*> by_name_;
+  std::set<std::pair<std::string, std::string>> seen_;
+};
+
+}  // namespace
+
+std::string TaskId(std::string_view stage, std::string_view node) {
+  return absl::StrCat(std::string(stage), "@", std::string(node));
+}
+
+DeploymentPlan PlanOf(const v1::Deployment& deployment, uint64_t revision) {
+  const v1::DeploymentSpec& spec = deployment.spec();
+  DeploymentPlan plan;
+  plan.graph.revision = revision;
+  plan.graph.retry.attempts = static_cast<int>(spec.retry().attempts());
+  plan.graph.retry.initial_backoff = ToDuration(spec.retry().initial_backoff());
+  plan.graph.retry.max_backoff = ToDuration(spec.retry().max_backoff());
+  Planner planner(spec, plan);
+  for (const Stage& stage : Catalogue()) {
+    if (stage.wanted != nullptr && !stage.wanted(spec)) continue;
+    for (const v1::Node& node : spec.nodes()) {
+      if (IsAt(stage.where, node)) planner.Add(stage, node);
+    }
+  }
+  return plan;
+}
+
+}  // namespace npufleet::stages
