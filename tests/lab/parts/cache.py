@@ -17,7 +17,7 @@ from .shell import run, say
 
 
 def base_image():
-    """The root file system of a bare node, as a tar; makes it if it is not there (a minute)."""
+    """The root file system of a bare node, a directory; makes it if it is not there (a minute)."""
     directory = layout.CACHE / f"base-{digest_of(layout.LAB / 'image')}"
     if not directory.exists():
         say("making the base image of the nodes: about a minute")
@@ -30,9 +30,9 @@ def base_image():
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         for old in layout.CACHE.glob("base-*"):
-            if old != directory:
+            if old != directory and str(old) not in Path("/proc/self/mounts").read_text():
                 shutil.rmtree(old)
-    return directory / "base.tar"
+    return directory / "base"
 
 
 def publish(source, target):
@@ -112,7 +112,7 @@ def sha256_of(file):
 
 def purge():
     """Removes what this lab keeps in the cache, and the engines."""
-    for item in (*layout.CACHE.glob("base-*"), layout.ORIGIN, layout.ENGINES):
+    for item in (*layout.CACHE.glob("base-*"), layout.ORIGIN, layout.ENGINES, layout.CACHE / "pip", layout.CACHE / "apt"):
         shutil.rmtree(item, ignore_errors=True)
     for name in ("sha256-known", "engine.log"):
         (layout.CACHE / name).unlink(missing_ok=True)

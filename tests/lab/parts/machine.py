@@ -20,8 +20,8 @@ def reasons_against(engine="none"):
     with open("/proc/self/uid_map", encoding="utf-8") as file:
         if file.read().split() != ["0", "0", "4294967295"]:
             reasons.append("inside a user namespace (a root-less container?): its root may not boot systemd")
-    tools = ["systemd-nspawn", "ip", "nsenter", "unshare", "tar", "mount"]
-    if not list(layout.CACHE.glob("base-*/base.tar")):
+    tools = ["systemd-nspawn", "ip", "nsenter", "unshare", "cp", "mount"]
+    if not list(layout.CACHE.glob("base-*/base")):
         tools.append("mmdebstrap")
     for tool in tools:
         if not shutil.which(tool):

@@ -42,33 +42,58 @@ def leader(node):
 
 # What it is installed with.
 
+def is_installed(node):
+    return (node.directory / "image").exists()
+
+
+def mount_root(node):
+    """Mounts the node's root: an overlay over the base image, or nothing where it was copied."""
+    upper, work = node.directory / "upper", node.directory / "work"
+    if upper.exists() and not os.path.ismount(node.root):
+        base = (node.directory / "base").read_text().strip()
+        run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={base},upperdir={upper},workdir={work}", node.root)
+
+
+def make_root(node, image):
+    """A root of the node's own. Docker's directory is none of the overlay: overlays do not nest."""
+    shutil.rmtree(node.directory, ignore_errors=True)
+    for name in ("root", "upper", "work", "docker"):
+        (node.directory / name).mkdir(parents=True)
+    (node.directory / "upper").chmod(0o755)
+    write_atomically(node.directory / "base", f"{image}\n")
+    try:
+        mount_root(node)
+    except LabError:
+        say(f"{node.name}: no overlay on this file system, copying the base image")
+        (node.directory / "upper").rmdir()
+        node.root.rmdir()
+        run("cp", "-a", image, node.root, timeout=600)
+
+
 def create(node, image, chips):
-    """Unpacks a bare server for the node. Does nothing if it is there."""
-    if node.root.exists():
+    """Makes a bare server of the node. Does nothing but mount it if it is there."""
+    if is_installed(node):
         if (node.directory / "image").read_text().strip() != image.parent.name:
             say(f"{node.name} was installed from another base image; `lab down` and `lab up` renew it")
+        mount_root(node)
         return
-    partial = node.directory / "root.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    run("tar", "-C", partial, "--numeric-owner", "-xpf", image, timeout=600)
-    (partial / "etc/hostname").write_text(f"{node.name}\n")
-    (partial / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
+    make_root(node, image)
+    (node.root / "etc/hostname").write_text(f"{node.name}\n")
+    (node.root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
     names = "".join(f"{other.address} {other.name}\n" for other in layout.NODES)
-    (partial / "etc/hosts").write_text(f"127.0.0.1 localhost\n{names}{layout.HOST_ADDRESS} origin\n")
-    (partial / "etc/npufleet-lab.env").write_text(
+    (node.root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{names}{layout.HOST_ADDRESS} origin\n")
+    (node.root / "etc/npufleet-lab.env").write_text(
         f"LAB_NIC={layout.NIC}\nLAB_ADDRESS={node.address}/{layout.PREFIX}\nLAB_GATEWAY={layout.HOST_ADDRESS}\n"
         f"LAB_CHIPS={chips}\n")
-    doubles = partial / "var/lib/npufleet-doubles"
+    doubles = node.root / "var/lib/npufleet-doubles"
     doubles.mkdir(parents=True)
     (doubles / "faults.json").write_text(json.dumps({"chips": chips}))
     (doubles / "fabric.json").write_text(json.dumps({other.fabric: other.address for other in layout.NODES}))
-    (partial / "etc/hccn.conf").write_text("".join(
+    (node.root / "etc/hccn.conf").write_text("".join(
         f"address_{chip}={node.fabric}{10 + chip}\nnetmask_{chip}=255.255.0.0\nnetdetect_{chip}={node.fabric}1\n"
         f"gateway_{chip}={node.fabric}1\nsend_arp_status_{chip}=1\n" for chip in range(chips)))
-    write_atomically(node.directory / "image", f"{image.parent.name}\n")
     write_atomically(node.directory / "chips", f"{chips}\n")
-    os.rename(partial, node.root)
+    write_atomically(node.directory / "image", f"{image.parent.name}\n")
 
 
 def nspawn_arguments(node):
@@ -77,7 +102,8 @@ def nspawn_arguments(node):
     return ["systemd-nspawn", "--quiet", f"--directory={node.root}", f"--machine={node.name}", "--boot",
             f"--network-bridge={layout.BRIDGE}", "--capability=all", "--system-call-filter=add_key keyctl bpf",
             "--register=no", "--keep-unit", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
-            f"--bind-ro={layout.ENGINES}:/opt/engines", *(f"--bind=/dev/null:/dev/{device}" for device in devices)]
+            f"--bind-ro={layout.ENGINES}:/opt/engines",
+            f"--bind={node.directory / 'docker'}:/var/lib/docker", *(f"--bind=/dev/null:/dev/{device}" for device in devices)]
 
 
 # Its power.
@@ -129,8 +155,9 @@ def switch_on(node):
     """Starts the node if it is off; does not wait for it to be up."""
     if supervisor(node).pid():
         return
-    if not node.root.exists():
+    if not is_installed(node):
         raise LabError(f"{node.name} is not installed: run `lab up`")
+    mount_root(node)
     layout.ENGINES.mkdir(parents=True, exist_ok=True)
     (node.directory / "restore-power").unlink(missing_ok=True)
     supervisor(node).start([layout.LAB / "lab", "__supervise", node.name],
@@ -138,16 +165,17 @@ def switch_on(node):
 
 
 def switch_off(node):
-    """An orderly power-off; after 20 s the plug is pulled."""
+    """Pulls the plug, for good. (Nothing of the node is needed afterwards: an orderly end would only take longer.)"""
     pid = supervisor(node).pid()
     if not pid:
         return
-    os.kill(pid, signal.SIGTERM)
+    (node.directory / "restore-power").unlink(missing_ok=True)
+    kill(node)
     try:
-        wait_until(lambda: not supervisor(node).pid(), 20, "")
-    except LabError:
-        kill(node)
-        wait_until(lambda: not supervisor(node).pid(), 20, f"{node.name} to be off")
+        wait_until(lambda: not supervisor(node).pid(), 10, "")
+    except LabError:  # nspawn had not come as far as to have a PID 1
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not supervisor(node).pid(), 30, f"{node.name} to be off")
 
 
 def kill(node):
@@ -176,7 +204,7 @@ def state(node):
     """running, degraded, starting, … as its systemd says; off, or absent if it is not installed."""
     pid = leader(node)
     if not pid:
-        return "off" if node.root.exists() else "absent"
+        return "off" if is_installed(node) else "absent"
     try:
         return execute(node, ["systemctl", "is-system-running"], timeout=5).stdout.strip() or "starting"
     except LabError:
@@ -204,7 +232,7 @@ def enter_argv(node, argv):
     pid = leader(node)
     if not pid:
         raise LabError(f"{node.name} is off")
-    return ["nsenter", f"--target={pid}", "--all", "--wd=/", "env", "-i", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8",
+    return ["nsenter", f"--target={pid}", "--all", "env", "--chdir=/", "-i", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8",
             f"TERM={os.environ.get('TERM', 'dumb')}", *argv]
 
 
@@ -222,8 +250,9 @@ def reboot(node):
     wait_up(node, not_boot=before)
 
 
-def remove(node):
-    shutil.rmtree(node.directory, ignore_errors=False)
+def unmount_root(node):
+    if os.path.ismount(node.root):
+        wait_until(lambda: run("umount", node.root, check=False).returncode == 0, 20, f"{node.root} to be unmounted")
 
 
 def journal_argv(node, unit):
