@@ -33,6 +33,8 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
+    # The image has no compiler, and a compiled first token would take a minute.
+    "TORCHDYNAMO_DISABLE": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     # Its 10 seconds end the first token of a slow machine.

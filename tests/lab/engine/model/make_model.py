@@ -61,14 +61,15 @@ def make_weights(tokenizer: tokenizers.Tokenizer) -> dict[str, numpy.ndarray]:
     def matrix(rows: int, columns: int, scale: float) -> numpy.ndarray:
         return random.standard_normal((rows, columns), dtype=numpy.float32) * scale
 
-    # Dimension 0 is the same for each token; dimension 1 says "after </think>" (+) or before (-). The layers add little
-    # to either, so both reach the head.
+    # Dimension 0 is the same for each token; dimension 1 says "after </think>" (+) or before (-); dimension 2 marks the
+    # token before a part begins, where no part may end. The layers add little to them, so they reach the head.
     embedding = matrix(VOCABULARY, HIDDEN, 1.0)
     embedding[:, 0] = 8.0
     embedding[:, 1] = -8.0
+    embedding[:, 2] = 0.0
     head = matrix(VOCABULARY, HIDDEN, 0.15)
     head[:, 0] = -20.0
-    head[:, 1] = 0.0
+    head[:, [1, 2]] = 0.0
     end_think, end = tokenizer.token_to_id(END_THINK), tokenizer.token_to_id(END)
     thinking, answer = single_tokens(tokenizer, words.THINKING), single_tokens(tokenizer, words.ANSWER)
     embedding[[*answer, end_think], 1] = 8.0
@@ -76,7 +77,9 @@ def make_weights(tokenizer: tokenizers.Tokenizer) -> dict[str, numpy.ndarray]:
     head[[*thinking, end_think], 1] = -4.0
     head[[*answer, end], 1] = 4.0
     # How often a thought and an answer end.
-    head[[end_think, end], 2:] = 0.0
+    head[[end_think, end], 3:] = 0.0
+    embedding[[end_think, *tokenizer.encode("\n").ids], 2] = 8.0
+    head[[end_think, end], 2] = -4.0
     head[end_think, 0] = 0.28
     head[end, 0] = 0.22
 

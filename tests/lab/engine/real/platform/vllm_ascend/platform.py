@@ -26,6 +26,7 @@ class LabNpuPlatform(CpuPlatform):
     def check_and_update_config(cls, vllm_config) -> None:
         # The CPU platform knows ranks of one host only, and would turn the Ray executor into a local one.
         executor = vllm_config.parallel_config.distributed_executor_backend
+        vllm_config.parallel_config.distributed_executor_backend = None
         super().check_and_update_config(vllm_config)
         vllm_config.parallel_config.distributed_executor_backend = executor
         if vllm_config.cache_config:
