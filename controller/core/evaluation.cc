@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/core/evaluation.h"
 
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -53,6 +54,11 @@ void Evaluation::Run() {
     Task& task = state_.tasks[i];
     const bool was_current = task.current;
     const std::string old_token = task.token;
+    const auto kept = [&task] {
+      return std::make_tuple(task.attempts, task.failure.has_value(), task.given_up, task.retry_at,
+                             task.unknown_since);
+    };
+    const auto before = kept();
     state_.blocked.erase(i);
     task.awaits_lock = false;
     if (task.retired) {
@@ -60,7 +66,7 @@ void Evaluation::Run() {
     } else {
       Evaluate(i);
     }
-    result_.changed_tasks.insert(task.plan.id);
+    if (kept() != before) result_.changed_tasks.insert(task.plan.id);
     if (task.current != was_current) state_.not_current += task.current ? -1 : 1;
     if (task.current != was_current || task.token != old_token) {
       for (const int dependent : task.dependents) Touch(dependent);
@@ -170,6 +176,7 @@ void Evaluation::GiveUp(Task& task, const Failure& failure, std::string_view why
   task.failure = failure;
   task.given_up = true;
   task.given_up_stamp = StampOf(state_, task);
+  result_.changed_tasks.insert(task.plan.id);
   task.reason = absl::StrCat(failure.symptom, " (given up)");
   Note("TaskGaveUp", task, absl::StrCat(failure.symptom, " (given up: ", std::string(why), ")"));
 }

@@ -175,6 +175,7 @@ class Stepper {
       task.checking.clear();
       task.awaiting_report = !task.retired && !task.operation;
       if (rebooted) {
+        result_.changed_tasks.insert(task.plan.id);
         task.seen.sight = Sight::kUnseen;
         task.seen.reboot_needed = false;
         task.unknown_since = absl::InfiniteFuture();
@@ -216,6 +217,9 @@ class Stepper {
     }
     // A failed precondition that has changed is worth another look; one that has not is not.
     if (task.given_up && task.seen.failure && !(task.seen == observation)) task.given_up = false;
+    if (!(task.seen == observation) || task.seen_stamp != stamp) {
+      result_.changed_tasks.insert(task.plan.id);
+    }
     const bool was_alive = task.alive;
     task.seen = observation;
     task.seen_stamp = stamp;
@@ -268,6 +272,7 @@ class Stepper {
     Task& task = state_.tasks[i];
     const StartOperation operation = *std::move(task.operation);
     task.operation.reset();
+    result_.changed_tasks.insert(task.plan.id);
     const bool cancelled_by_us = task.cancelling;
     task.cancelling = false;
     task.ended_at = now_;
@@ -359,6 +364,7 @@ class Stepper {
         if (other.retired || other.plan.stage != stage) continue;
         if (own_node && other.plan.node != task.plan.node) continue;
         other.redo = true;
+        result_.changed_tasks.insert(other.plan.id);
         evaluation_.Touch(i);
         found = own_node;
       }

@@ -106,18 +106,7 @@ absl::StatusOr<std::unique_ptr<RolloutStore>> RolloutStore::Open(const std::stri
   return std::unique_ptr<RolloutStore>(new RolloutStore(std::move(database), std::move(reader)));
 }
 
-absl::StatusOr<uint64_t> RolloutStore::Epoch() {
-  ASSIGN_OR_RETURN(sqlite::Statement get, database_.Prepare("SELECT epoch FROM controller"));
-  ASSIGN_OR_RETURN(const bool found, get.Step());
-  if (!found) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(database_.path(), " has no epoch: run npufleet-controller init"));
-  }
-  return static_cast<uint64_t>(get.Int(0));
-}
-
-absl::StatusOr<std::vector<core::State>> RolloutStore::LoadAll() {
-  ASSIGN_OR_RETURN(const uint64_t epoch, Epoch());
+absl::StatusOr<std::vector<core::State>> RolloutStore::LoadAll(uint64_t epoch) {
   std::vector<core::State> states;
   ASSIGN_OR_RETURN(sqlite::Statement rollouts, database_.Prepare(
       "SELECT name, revision, paused, cancelled, started_at, serving_since, retry FROM rollouts ORDER BY name"));

@@ -36,11 +36,9 @@ class RolloutStore {
   // older schema is kept beside it as FILE.before-VERSION.
   static absl::StatusOr<std::unique_ptr<RolloutStore>> Open(const std::string& path);
 
-  // New whenever a store is made or restored from a backup; operation ids begin with it.
-  absl::StatusOr<uint64_t> Epoch();
-
-  // Every rollout as it was committed last; transient fields are not set (core::Reindex).
-  absl::StatusOr<std::vector<core::State>> LoadAll();
+  // Every rollout as it was committed last; transient fields are not set (core::Reindex). `epoch` is the
+  // store's (NodeStore::Epoch); operation ids begin with it.
+  absl::StatusOr<std::vector<core::State>> LoadAll(uint64_t epoch);
   absl::StatusOr<v1::Deployment> LoadRevision(const std::string& rollout, uint64_t revision);
 
   // One step: what `result` names as changed in `state`, its notes, and a revision when one was made.

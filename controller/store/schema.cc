@@ -13,10 +13,6 @@ namespace {
 const std::vector<std::string>& Migrations() {
   static const auto* migrations = new std::vector<std::string>{
       R"sql(
-      CREATE TABLE controller (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        epoch INTEGER NOT NULL
-      ) STRICT;
       CREATE TABLE rollouts (
         name TEXT PRIMARY KEY,
         revision INTEGER NOT NULL,
