@@ -10,6 +10,7 @@ import time
 
 ROOT = os.environ.get("NPUFLEET_DOUBLE_ROOT", "/")
 BOOT_ID_FILE = os.environ.get("NPUFLEET_DOUBLE_BOOT_ID_FILE", "/proc/sys/kernel/random/boot_id")
+SECONDS = float(os.environ.get("NPUFLEET_DOUBLE_SECONDS", "0.8"))  # what an installer takes, the real one minutes
 FAULTS = "/var/lib/npufleet-doubles/faults.json"
 INSTALLED = "/var/lib/npufleet-doubles/installed.json"
 

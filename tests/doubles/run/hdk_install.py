@@ -195,7 +195,7 @@ def success(action, reboot):
 
 def install(action, fault):
     percentage = "upgradePercentage:" if KIND == "driver" else "upgradePercentage: "
-    pause = float(fault[5:]) if fault.startswith("slow:") else 0.8
+    pause = float(fault[5:]) if fault.startswith("slow:") else faults.SECONDS
     if KIND == "driver":
         log("set username and usergroup, HwHiAiUser:HwHiAiUser")
         log("driver install type: DKMS")

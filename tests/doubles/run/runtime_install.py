@@ -82,7 +82,7 @@ def install(options, fault, verb):
         die("upgrade failed, the specified install path does not exist, stopping upgrading")
     for name in (directory, DAEMON_JSON):
         check_safe(name)
-    time.sleep(float(fault[5:]) if fault.startswith("slow:") else 0.2)
+    time.sleep(float(fault[5:]) if fault.startswith("slow:") else faults.SECONDS / 4)
     if fault == "hang":
         faults.hang()
     if fault.startswith("fail:"):
