@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// This test program is also the supervisor of its own durable steps, as npufleet-agent is.
+#include <gtest/gtest.h>
+
+#include <string_view>
+
+#include "agent/operations/supervisor.h"
+
+int main(int argc, char** argv) {
+  if (argc == 3 && std::string_view(argv[1]) == "supervise") {
+    return npufleet::operations::Supervise(argv[2]);
+  }
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
