@@ -16,7 +16,6 @@
 namespace npufleet::tls {
 namespace {
 
-constexpr absl::Duration kClockTolerance = absl::Seconds(300);
 constexpr absl::Duration kAuthorityLifetime = absl::Hours(24 * 365 * 20);
 
 bool AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
@@ -137,6 +136,9 @@ absl::StatusOr<CertificateAuthority> CertificateAuthority::Load(const std::strin
   if (X509_check_private_key(certificate.get(), key.get()) != 1) {
     return OpensslError(absl::StatusCode::kInvalidArgument,
                         "the authority's key is not that of its certificate");
+  }
+  if (X509_check_ca(certificate.get()) != 1) {
+    return absl::InvalidArgumentError("the certificate is not that of an authority");
   }
   return CertificateAuthority(ca_pem, key_pem);
 }

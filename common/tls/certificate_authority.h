@@ -14,13 +14,16 @@
 namespace npufleet::tls {
 
 inline constexpr absl::Duration kCertificateLifetime = absl::Hours(24 * 365);
+// A certificate is valid from this long before it was made: clocks differ.
+inline constexpr absl::Duration kClockTolerance = absl::Seconds(300);
 
 // Holds the CA's key: a copyable value, immutable, threadsafe.
 class CertificateAuthority {
  public:
   // A new self-signed authority, valid for 20 years.
   static absl::StatusOr<CertificateAuthority> Create(const std::string& name);
-  // From what ca_pem() and key_pem() gave. InvalidArgument when the key is not the certificate's.
+  // From what ca_pem() and key_pem() gave. InvalidArgument when the key is not the certificate's
+  // or the certificate is not an authority's.
   static absl::StatusOr<CertificateAuthority> Load(const std::string& ca_pem,
                                                    const std::string& key_pem);
 
@@ -29,7 +32,7 @@ class CertificateAuthority {
 
   // A certificate (PEM) for the key of the request, for servers and clients. Subject: CN=`name`,
   // O=`role`, whatever the request says; SAN: `name` as DNS name and each address, as IP where it is
-  // one. Valid from five minutes ago (clocks differ) for `lifetime`. InvalidArgument: the request does
+  // one. Valid from kClockTolerance ago for `lifetime`. InvalidArgument: the request does
   // not parse, its signature is wrong or its key is not P-256.
   absl::StatusOr<std::string> Sign(const std::string& csr_pem, const std::string& role,
                                    const std::string& name,
