@@ -1,12 +1,13 @@
 """Installing npufleet on the booted nodes, as an operator would: binaries, units, CA, join tokens."""
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 from . import layout
 from .layout import LabError, write_atomically
 from .node import execute
-from .shell import say
+from .shell import say, wait_until
 
 BINARIES = ["npufleet-agent", "npufleet-controller", "ctl"]
 SERVICES = ["npufleet-agent.service", "npufleet-controller.service"]
@@ -74,6 +75,16 @@ def start_controller(renewed):
         do(head, "npufleet-controller", "init", "--address", head.address)
         say(f"{head.name}: made the fleet's CA and the admin identity")
     start_service(head, "npufleet-controller.service", renewed)
+    wait_until(controller_listens, 30, f"the controller to listen on {head.address}:{layout.CONTROLLER_PORT} "
+                                       f"(see `lab logs {head.name} npufleet-controller.service`)")
+
+
+def controller_listens():
+    try:
+        socket.create_connection((layout.HEAD.address, layout.CONTROLLER_PORT), timeout=2).close()
+        return True
+    except OSError:
+        return False
 
 
 def join(node):
