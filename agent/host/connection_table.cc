@@ -54,6 +54,24 @@ std::set<uint64_t> EstablishedInodes(std::string_view table, std::string_view ad
   return inodes;
 }
 
+std::map<uint64_t, uint16_t> ListeningInodes(std::string_view table) {
+  std::map<uint64_t, uint16_t> ports;
+  for (absl::string_view line : absl::StrSplit(std::string(table), '\n')) {
+    const std::vector<std::string> cells =
+        absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    uint64_t inode = 0;
+    uint32_t port = 0;
+    if (cells.size() < 10 || cells[3] != "0A") continue;
+    const size_t colon = cells[1].rfind(':');
+    if (colon == std::string::npos || !absl::SimpleHexAtoi(cells[1].substr(colon + 1), &port) ||
+        !absl::SimpleAtoi(cells[9], &inode)) {
+      continue;
+    }
+    ports[inode] = static_cast<uint16_t>(port);
+  }
+  return ports;
+}
+
 absl::StatusOr<bool> System::ConnectedTo(int pid, std::string_view address, uint16_t port) {
   const std::string folder = absl::StrCat("/proc/", pid);
   std::error_code error;

@@ -6,6 +6,7 @@
 #define AGENT_HOST_CONNECTION_TABLE_H_
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -16,6 +17,9 @@ namespace npufleet::host {
 // `port`. Lines that cannot be read are passed over; an address that is no IPv4 gives none.
 std::set<uint64_t> EstablishedInodes(std::string_view table, std::string_view address,
                                      uint16_t port);
+
+// Inode -> local port of the sockets that listen (state 0A).
+std::map<uint64_t, uint16_t> ListeningInodes(std::string_view table);
 
 }  // namespace npufleet::host
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -123,6 +124,9 @@ class Docker {
   virtual absl::Status WatchEvents(Cancelled cancelled,
                                    std::function<void(const ContainerEvent&)> on_event) = 0;
 };
+
+// The real one, over the socket at `socket_path`, a real path. LoadImage looks for its archive under `root`.
+std::unique_ptr<Docker> MakeDocker(const std::string& socket_path, const std::string& root);
 
 }  // namespace npufleet::host
 

@@ -6,6 +6,7 @@
 #define AGENT_HOST_HOST_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -81,6 +82,10 @@ struct Host {
   std::unique_ptr<Docker> docker;
   std::unique_ptr<System> system;
 };
+
+// The real kernel and system. With a root other than "/", boot_id, uptime and os-release under the root
+// go first, and systemctl is only run when it is under the root: a demonstration reboots nobody.
+std::unique_ptr<System> MakeSystem(const HostOptions& options);
 
 // The real machine.
 std::unique_ptr<Host> MakeHost(const HostOptions& options);

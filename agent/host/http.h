@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -48,6 +49,9 @@ class Http {
   // DeadlineExceeded; Cancelled. Messages name the host and never a header.
   virtual absl::StatusOr<HttpResponse> Send(const HttpRequest& request) = 0;
 };
+
+// The real one. Proxies of the environment are used for hosts other than loopback.
+std::unique_ptr<Http> MakeHttp();
 
 }  // namespace npufleet::host
 

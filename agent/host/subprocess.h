@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +28,7 @@ struct ProcessOptions {
   // Each line of stdout and stderr as it comes, without its end ('\n' or '\r'), ANSI codes removed.
   std::function<void(std::string_view)> on_line;
   size_t max_output_bytes = 16 << 20;  // what is beyond is dropped, and `truncated` set
-  std::string working_directory;       // empty: /
+  std::string working_directory;       // real path; empty: /
 };
 
 struct ProcessResult {
@@ -56,6 +57,11 @@ class Subprocess {
   // The absolute path that `program` would be run from, or NotFound.
   virtual absl::StatusOr<std::string> Which(std::string_view program) = 0;
 };
+
+// The real one. Programs are searched in `path`, each folder under `root` first; an absolute argv[0]
+// under the root first, too. The child's PATH is that list.
+std::unique_ptr<Subprocess> MakeSubprocess(const std::string& root,
+                                           const std::vector<std::string>& path);
 
 }  // namespace npufleet::host
 
