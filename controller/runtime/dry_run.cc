@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/runtime/dry_run.h"
+
+#include <deque>
+#include <map>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "controller/core/step.h"
+#include "controller/runtime/wire.h"
+
+namespace npufleet::runtime {
+namespace {
+
+constexpr char kPlanned[] = "planned:";
+
+class DryPerformer {
+ public:
+  explicit DryPerformer(DryRunInput input) : input_(std::move(input)) {}
+
+  v1::Plan Run() {
+    core::State& state = input_.state;
+    serving_ = core::IsServing(state);
+    Step(core::SpecApplied{input_.plan.graph});
+    for (const DryRunInput::Node& node : input_.nodes) {
+      if (node.connected) {
+        Step(core::NodeConnected{node.name, node.boot_id, node.hosts_controller});
+      } else {
+        plan_.add_blocked(absl::StrCat(node.name, ": ", node.reason));
+      }
+    }
+    while (!checks_.empty() || !starts_.empty()) {
+      if (!checks_.empty()) {
+        LookAtAll();
+      } else {
+        const core::StartOperation start = starts_.front();
+        starts_.pop_front();
+        Pretend(start);
+      }
+    }
+    for (const core::Task& task : state.tasks) {
+      if (task.current && planned_.count(task.plan.id) == 0) plan_.add_current(task.plan.id);
+      if (!task.current) plan_.add_blocked(absl::StrCat(task.plan.id, ": ", task.reason));
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  template <typename What>
+  void Step(What what) {
+    const core::StepResult result = core::Step(input_.state, {input_.now, std::move(what)});
+    for (const core::Command& command : result.commands) {
+      if (const auto* check = std::get_if<core::CheckTask>(&command)) checks_.push_back(*check);
+      if (const auto* start = std::get_if<core::StartOperation>(&command)) starts_.push_back(*start);
+    }
+  }
+
+  // One call a node for all that is to be looked at now.
+  void LookAtAll() {
+    std::vector<core::CheckTask> checks;
+    checks.swap(checks_);
+    std::map<std::string, v1::CheckRequest> requests;
+    std::map<std::string, v1::Observation> seen;
+    for (const core::CheckTask& check : checks) {
+      *requests[check.node].add_subjects() =
+          SubjectOf(check.task, check.node, input_.plan.verbs[check.task], check.stamp, check.inputs);
+    }
+    for (const auto& [node, request] : requests) {
+      absl::StatusOr<v1::CheckReply> reply = input_.check(node, request);
+      if (!reply.ok()) {
+        plan_.add_blocked(absl::StrCat(node, ": ", std::string(reply.status().message())));
+        continue;
+      }
+      for (const v1::TaskObservation& one : reply->observations()) seen[one.task()] = one.observation();
+    }
+    for (const core::CheckTask& check : checks) {
+      core::Observation observation;
+      auto found = seen.find(check.task);
+      if (found != seen.end()) {
+        observation = FromWire(found->second);
+      } else {
+        observation.sight = core::Sight::kUnknown;
+        observation.reason = "its node did not answer";
+      }
+      for (const auto& [need, token] : check.inputs) {
+        // Docker is not there yet, so its images cannot be seen: they will have to be made.
+        if (absl::StartsWith(token, kPlanned) && observation.sight == core::Sight::kUnknown) {
+          observation.sight = core::Sight::kAbsent;
+          observation.reason = absl::StrCat("after ", need);
+        }
+      }
+      Step(core::Observed{check.task, check.stamp, observation});
+    }
+  }
+
+  void Pretend(const core::StartOperation& start) {
+    v1::Plan::Step& step = *plan_.add_steps();
+    const core::Task* task = input_.state.Find(start.task);
+    step.set_task(start.task.empty() ? absl::StrCat("reboot@", start.node) : start.task);
+    step.set_action(ToWire(start.action));
+    step.set_reboot(start.action == core::Action::kReboot);
+    step.set_reason(start.action == core::Action::kStop ? "is stopped before what is under it changes"
+                    : task != nullptr                   ? task->seen.reason
+                                                        : "what was installed is in effect from the next boot on");
+    step.set_disturbs(serving_ && (task == nullptr || task->plan.disturbs));
+    if (step.disturbs()) plan_.set_interrupts_service(true);
+    if (start.action == core::Action::kReboot) {
+      Step(core::NodeConnected{start.node, absl::StrCat(kPlanned, start.operation), false});
+      return;
+    }
+    planned_[start.task] = true;
+    core::OperationEnded ended;
+    ended.operation = start.operation;
+    ended.result = core::OperationEnded::Result::kSucceeded;
+    ended.observation.sight = core::Sight::kPresent;
+    ended.observation.token = absl::StrCat(kPlanned, start.operation);
+    Step(ended);
+  }
+
+  DryRunInput input_;
+  v1::Plan plan_;
+  bool serving_ = false;
+  std::vector<core::CheckTask> checks_;
+  std::deque<core::StartOperation> starts_;
+  std::map<std::string, bool> planned_;
+};
+
+}  // namespace
+
+v1::Plan DryRun(DryRunInput input) { return DryPerformer(std::move(input)).Run(); }
+
+}  // namespace npufleet::runtime
