@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +18,10 @@ METRICS = [
     ("generation_tokens_total", "counter", "Number of generation tokens processed."),
     ("request_success_total", "counter", "Count of successfully processed requests."),
 ]
+
+
+def compact(value: dict) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 class Server(ThreadingHTTPServer):
@@ -45,6 +50,11 @@ class Server(ThreadingHTTPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
+
+    def handle_error(self, request, client_address) -> None:
+        """A client that is gone before its answer is no error of the server."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     def count(self, name: str, change: int) -> None:
         with self._lock:
@@ -148,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for event in request.chunks(self._step):
-            self._event(json.dumps(event, ensure_ascii=False))
+            self._event(compact(event))
         self._event("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
 
@@ -164,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def _json(self, status: int, body: dict) -> None:
-        self._answer(status, json.dumps(body, ensure_ascii=False).encode(), "application/json")
+        self._answer(status, compact(body).encode(), "application/json")
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
