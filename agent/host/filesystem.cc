@@ -90,6 +90,24 @@ FileInfo FromStat(const struct stat& from) {
 
 }  // namespace
 
+AppendFile::~AppendFile() { close(fd_); }
+
+absl::Status AppendFile::Append(std::string_view bytes) { return WriteAll(fd_, bytes, path_); }
+
+absl::Status AppendFile::Truncate(uint64_t size_bytes) {
+  if (ftruncate(fd_, static_cast<off_t>(size_bytes)) == 0) return absl::OkStatus();
+  return ErrorOf(errno, "cutting", path_);
+}
+
+absl::Status AppendFile::Sync() {
+  return fsync(fd_) == 0 ? absl::OkStatus() : ErrorOf(errno, "fsync of", path_);
+}
+
+uint64_t AppendFile::size_bytes() const {
+  struct stat found;
+  return fstat(fd_, &found) == 0 ? static_cast<uint64_t>(found.st_size) : 0;
+}
+
 Filesystem::Filesystem(std::string root) : root_(std::move(root)) {
   while (root_.size() > 1 && root_.back() == '/') root_.pop_back();
   if (root_.empty()) root_ = "/";
@@ -145,6 +163,16 @@ absl::Status Filesystem::Write(std::string_view path, std::string_view content,
     return status;
   }
   return SyncFolder(folder);
+}
+
+absl::StatusOr<std::unique_ptr<AppendFile>> Filesystem::OpenToAppend(std::string_view path) const {
+  const std::string real = Real(path);
+  std::error_code error;
+  fs::create_directories(FolderOf(real), error);
+  if (error) return ErrorOf(error.value(), "making folder", FolderOf(real));
+  const int fd = open(real.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrorOf(errno, "opening", path);
+  return std::make_unique<AppendFile>(fd, std::string(path));
 }
 
 absl::StatusOr<FileInfo> Filesystem::Stat(std::string_view path) const {

@@ -6,8 +6,10 @@
 #define AGENT_HOST_FILESYSTEM_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -31,6 +33,24 @@ struct DiskSpace {
   uint64_t total_bytes = 0;
 };
 
+// A file that is written at its end. One thread at a time.
+class AppendFile {
+ public:
+  AppendFile(int descriptor, std::string path) : fd_(descriptor), path_(std::move(path)) {}
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+
+  absl::Status Append(std::string_view bytes);  // ENOSPC is ResourceExhausted
+  absl::Status Truncate(uint64_t size_bytes);
+  absl::Status Sync();                          // fsync
+  uint64_t size_bytes() const;
+
+ private:
+  int fd_;
+  std::string path_;
+};
+
 class Filesystem {
  public:
   explicit Filesystem(std::string root = "/");
@@ -43,6 +63,8 @@ class Filesystem {
   // Temporary file, fsync, rename, fsync of the folder: after a crash the old or the new content is
   // there. Makes missing folders. Keeps nothing behind on failure; ENOSPC is ResourceExhausted.
   absl::Status Write(std::string_view path, std::string_view content, uint32_t mode = 0644) const;
+  // Makes the file and missing folders; what is in it stays.
+  absl::StatusOr<std::unique_ptr<AppendFile>> OpenToAppend(std::string_view path) const;
   absl::StatusOr<FileInfo> Stat(std::string_view path) const;   // follows symlinks; NotFound
   absl::StatusOr<FileInfo> LinkStat(std::string_view path) const;
   bool Exists(std::string_view path) const;

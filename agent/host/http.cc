@@ -86,6 +86,7 @@ class Transfer {
   absl::Status SetUp(const UrlParts& url);
   absl::Status SetUpBody();
   void SetUpTls();
+  bool TellHead(long status);
   absl::Status EndWhenAsked();
   absl::StatusOr<HttpResponse> Finish(CURLcode code);
 
@@ -100,6 +101,7 @@ class Transfer {
   FILE* upload_ = nullptr;
   char error_[CURL_ERROR_SIZE] = "";
   std::string name_;
+  bool head_told_ = false;
   HttpResponse response_;
   absl::Status stopped_;  // by a callback of ours
   absl::Duration start_, last_byte_;
@@ -121,6 +123,12 @@ size_t Transfer::OnHeader(char* data, size_t size, size_t count, void* self) {
   return size * count;
 }
 
+bool Transfer::TellHead(long status) {
+  if (std::exchange(head_told_, true) || !request_.on_head) return true;
+  response_.status = static_cast<int>(status);
+  return request_.on_head(response_);
+}
+
 size_t Transfer::OnBody(char* data, size_t size, size_t count, void* self) {
   auto* transfer = static_cast<Transfer*>(self);
   const std::string_view bytes(data, size * count);
@@ -128,7 +136,7 @@ size_t Transfer::OnBody(char* data, size_t size, size_t count, void* self) {
   long status = 0;
   curl_easy_getinfo(transfer->easy_, CURLINFO_RESPONSE_CODE, &status);
   if (transfer->request_.on_data && status < 300) {
-    if (transfer->request_.on_data(bytes)) return bytes.size();
+    if (transfer->TellHead(status) && transfer->request_.on_data(bytes)) return bytes.size();
     transfer->stopped_ =
         absl::CancelledError(absl::StrCat(transfer->name_, ": stopped by the receiver"));
     return 0;
@@ -255,6 +263,9 @@ absl::StatusOr<HttpResponse> Transfer::Finish(CURLcode code) {
   char* url = nullptr;
   curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(easy_, CURLINFO_EFFECTIVE_URL, &url);
+  if (status < 300 && !TellHead(status)) {
+    return absl::CancelledError(absl::StrCat(name_, ": stopped by the receiver"));
+  }
   response_.status = static_cast<int>(status);
   response_.effective_url = url != nullptr ? url : request_.url;
   return std::move(response_);

@@ -17,6 +17,13 @@
 
 namespace npufleet::host {
 
+struct HttpResponse {
+  int status = 0;
+  std::map<std::string, std::string> headers;  // names in lower case
+  std::string body;                            // 64 MiB at most
+  std::string effective_url;
+};
+
 struct HttpRequest {
   std::string method = "GET";
   std::string url;
@@ -33,13 +40,8 @@ struct HttpRequest {
   // Body bytes as they come, only for a status below 300; false stops the call (Cancelled). When set, response.body
   // holds only the body of an error status.
   std::function<bool(std::string_view)> on_data;
-};
-
-struct HttpResponse {
-  int status = 0;
-  std::map<std::string, std::string> headers;  // names in lower case
-  std::string body;                            // 64 MiB at most
-  std::string effective_url;
+  // Once, before the first on_data, also when there is no body: status and headers are there. False as above.
+  std::function<bool(const HttpResponse&)> on_head;
 };
 
 class Http {

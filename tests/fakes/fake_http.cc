@@ -97,6 +97,7 @@ absl::StatusOr<host::HttpResponse> FakeHttp::Send(const host::HttpRequest& reque
     absl::MutexLock lock(&mutex_);
     requests_.push_back(request);
     requests_.back().on_data = nullptr;
+    requests_.back().on_head = nullptr;
     requests_.back().cancelled = nullptr;
     size_t length = 0;
     for (const auto& [key, candidate] : answers_) {
@@ -114,6 +115,9 @@ absl::StatusOr<host::HttpResponse> FakeHttp::Send(const host::HttpRequest& reque
   absl::StatusOr<host::HttpResponse> response = answer(request);
   if (!response.ok()) return response;
   if (response->effective_url.empty()) response->effective_url = request.url;
+  if (request.on_head && response->status < 300 && !request.on_head(*response)) {
+    return absl::CancelledError(absl::StrCat(request.url, ": stopped by the receiver"));
+  }
   if (request.on_data && response->status < 300) {
     const std::string body = std::move(response->body);
     response->body.clear();
