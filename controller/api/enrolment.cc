@@ -10,6 +10,7 @@
 namespace npufleet::api {
 namespace {
 
+constexpr char kAgentPort[] = ":7602";
 constexpr absl::Duration kLongestToken = absl::Hours(24 * 30);
 
 absl::Status CheckAddress(const std::string& address) {
@@ -21,7 +22,7 @@ absl::Status CheckAddress(const std::string& address) {
                         port < 65536;
   if (!has_port || host.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("address \"", address, "\" is not HOST:PORT, such as 192.168.0.16:7602"));
+        absl::StrCat("address \"", address, "\" is not HOST or HOST:PORT, such as 192.168.0.16:7602"));
   }
   if (host == "0.0.0.0" || host == "::") {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -48,7 +49,11 @@ absl::StatusOr<std::string> Enrolment::CreateJoinToken(const std::string& node,
   return tls::FormatJoinToken(token);
 }
 
-absl::StatusOr<std::string> Enrolment::Join(const JoinRequest& request) {
+absl::StatusOr<std::string> Enrolment::Join(const JoinRequest& joining) {
+  JoinRequest request = joining;
+  if (tls::HostOfAddress(request.address) == request.address && !request.address.empty()) {
+    absl::StrAppend(&request.address, kAgentPort);
+  }
   const absl::Status refused = absl::PermissionDeniedError(absl::StrCat(
       "the join token of \"", request.node, "\" is not valid: unknown, used or expired. Make a new one: "
       "npufleet-controller token create --node ", request.node));

@@ -19,7 +19,7 @@ namespace npufleet::api {
 struct JoinRequest {
   std::string node;
   std::string secret;
-  std::string address;  // host:port at which others reach the node's agent
+  std::string address;  // host or host:port (default 7602) at which others reach the node's agent
   std::string csr;
 };
 

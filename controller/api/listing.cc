@@ -20,7 +20,7 @@ absl::StatusOr<Json> ToJson(const google::protobuf::Message& message) {
   return Json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
-absl::StatusOr<std::vector<Item>> NodeItems(View& view) {
+absl::StatusOr<std::vector<Item>> NodeItems(runtime::View& view) {
   ASSIGN_OR_RETURN(const v1::ListNodesReply reply, view.ListNodes());
   std::vector<Item> items;
   for (const v1::NodeStatus& node : reply.nodes()) {
@@ -30,7 +30,7 @@ absl::StatusOr<std::vector<Item>> NodeItems(View& view) {
   return items;
 }
 
-absl::StatusOr<std::vector<Item>> NpuItems(View& view) {
+absl::StatusOr<std::vector<Item>> NpuItems(runtime::View& view) {
   ASSIGN_OR_RETURN(const v1::ListNodesReply reply, view.ListNodes());
   std::vector<Item> items;
   for (const v1::NodeStatus& node : reply.nodes()) {
@@ -44,7 +44,7 @@ absl::StatusOr<std::vector<Item>> NpuItems(View& view) {
   return items;
 }
 
-absl::StatusOr<std::vector<Item>> DeploymentItems(View& view) {
+absl::StatusOr<std::vector<Item>> DeploymentItems(runtime::View& view) {
   ASSIGN_OR_RETURN(const v1::ListRolloutsReply reply, view.ListRollouts());
   std::vector<Item> items;
   for (const v1::Rollout& rollout : reply.rollouts()) {
@@ -58,7 +58,7 @@ absl::StatusOr<std::vector<Item>> DeploymentItems(View& view) {
   return items;
 }
 
-absl::StatusOr<std::vector<Item>> RolloutItems(View& view) {
+absl::StatusOr<std::vector<Item>> RolloutItems(runtime::View& view) {
   ASSIGN_OR_RETURN(v1::ListRolloutsReply reply, view.ListRollouts());
   std::vector<Item> items;
   for (v1::Rollout& rollout : *reply.mutable_rollouts()) {
@@ -70,7 +70,7 @@ absl::StatusOr<std::vector<Item>> RolloutItems(View& view) {
   return items;
 }
 
-absl::StatusOr<std::vector<Item>> TaskItems(View& view, const std::string& rollout) {
+absl::StatusOr<std::vector<Item>> TaskItems(runtime::View& view, const std::string& rollout) {
   ASSIGN_OR_RETURN(const v1::Rollout found, view.GetRollout(rollout));
   std::vector<Item> items;
   for (const v1::Task& task : found.tasks()) {

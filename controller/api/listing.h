@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "controller/api/view.h"
+#include "controller/runtime/view.h"
 #include "google/protobuf/message.h"
 #include "nlohmann/json.hpp"
 
@@ -28,11 +28,11 @@ inline constexpr uint32_t kLargestPageSize = 1000;
 // By the protobuf mapping, fields without presence always written.
 absl::StatusOr<Json> ToJson(const google::protobuf::Message& message);
 
-absl::StatusOr<std::vector<Item>> NodeItems(View& view);
-absl::StatusOr<std::vector<Item>> NpuItems(View& view);         // v1.Chip with "node" in front
-absl::StatusOr<std::vector<Item>> DeploymentItems(View& view);  // newest v1.Revision with "name"
-absl::StatusOr<std::vector<Item>> RolloutItems(View& view);     // v1.Rollout without its tasks
-absl::StatusOr<std::vector<Item>> TaskItems(View& view, const std::string& rollout);
+absl::StatusOr<std::vector<Item>> NodeItems(runtime::View& view);
+absl::StatusOr<std::vector<Item>> NpuItems(runtime::View& view);         // v1.Chip with "node" in front
+absl::StatusOr<std::vector<Item>> DeploymentItems(runtime::View& view);  // newest v1.Revision with "name"
+absl::StatusOr<std::vector<Item>> RolloutItems(runtime::View& view);     // v1.Rollout without its tasks
+absl::StatusOr<std::vector<Item>> TaskItems(runtime::View& view, const std::string& rollout);
 
 // {"NAME": [items of the page], "nextPageToken": "" on the last page}. InvalidArgument: the token is of
 // no item that is there (any more).

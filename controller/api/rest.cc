@@ -164,7 +164,7 @@ absl::StatusOr<std::string> Rest::Resource(const std::vector<std::string>& path,
     ASSIGN_OR_RETURN(const Json body, ToJson(rollout));
     return body.dump();
   }
-  absl::StatusOr<std::vector<Item>> (*list)(View&) = nullptr;
+  absl::StatusOr<std::vector<Item>> (*list)(runtime::View&) = nullptr;
   if (path.size() == 1) {
     if (path[0] == "nodes") list = NodeItems;
     if (path[0] == "npus") list = NpuItems;

@@ -23,7 +23,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "controller/api/enrolment.h"
-#include "controller/api/view.h"
+#include "controller/runtime/view.h"
 #include "controller/store/node_store.h"
 
 namespace npufleet::api {
@@ -53,7 +53,7 @@ RestAnswer ErrorAnswer(const absl::Status& status);
 class Rest {
  public:
   // Without `enrolment` (plain HTTP on loopback) there is no /join: it would have nothing to pin.
-  Rest(View& view, store::NodeStore& nodes, Enrolment* enrolment)
+  Rest(runtime::View& view, store::NodeStore& nodes, Enrolment* enrolment)
       : view_(view), nodes_(nodes), enrolment_(enrolment) {}
 
   RestAnswer Handle(const RestRequest& request);
@@ -67,7 +67,7 @@ class Rest {
   absl::StatusOr<std::string> Events(const RestRequest& request);
   absl::Status CheckBearer(const std::string& authorization);
 
-  View& view_;
+  runtime::View& view_;
   store::NodeStore& nodes_;
   Enrolment* const enrolment_;
 };

@@ -48,6 +48,11 @@ bool SetUpTls(SSL_CTX& context, const tls::Identity& identity) {
 void Install(httplib::Server& server, Rest& rest) {
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server.set_payload_max_length(kLargestBody);
+  // The library's own choice, SO_REUSEPORT, would let a second controller take half of the requests.
+  server.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
   server.set_read_timeout(kReadSeconds);
   server.set_write_timeout(kReadSeconds);
   server.set_keep_alive_timeout(5);

@@ -13,16 +13,16 @@
 #include "common/clock.h"
 #include "common/tls/identity.h"
 #include "controller/api/audit.h"
-#include "controller/api/control.h"
+#include "controller/runtime/control.h"
 #include "controller/api/enrolment.h"
-#include "controller/api/view.h"
+#include "controller/runtime/view.h"
 
 namespace npufleet::api {
 
 // What the API stands on. All of it outlives the server.
 struct ServiceParts {
-  View* view = nullptr;
-  Control* control = nullptr;
+  runtime::View* view = nullptr;
+  runtime::Control* control = nullptr;
   Enrolment* enrolment = nullptr;
   Clock* clock = nullptr;
   AuditSink audit;

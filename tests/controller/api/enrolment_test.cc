@@ -100,13 +100,20 @@ TEST_F(EnrolmentTest, ABrokenRequestDoesNotUseTheTokenUp) {
   request.csr = "nonsense";
   EXPECT_EQ(CodeOf(request), absl::StatusCode::kInvalidArgument);
   request.csr = csr;
-  for (const char* address : {"", "192.168.0.16", "192.168.0.16:0", "192.168.0.16:x", ":7602",
+  for (const char* address : {"", "192.168.0.16:0", "192.168.0.16:x", ":7602",
                               "0.0.0.0:7602", "a,DNS:controller:7602"}) {
     request.address = address;
     EXPECT_EQ(CodeOf(request), absl::StatusCode::kInvalidArgument) << address;
   }
   request.address = "192.168.0.16:7602";
   EXPECT_TRUE(enrolment_.Join(request).ok());
+}
+
+TEST_F(EnrolmentTest, AnAddressWithoutAPortGetsTheAgents) {
+  JoinRequest request = GoodRequest();
+  request.address = "192.168.0.16";
+  ASSERT_TRUE(enrolment_.Join(request).ok());
+  EXPECT_EQ(store_->FindNode("node-b")->address, "192.168.0.16:7602");
 }
 
 TEST_F(EnrolmentTest, JoiningAgainWithANewTokenReplacesTheAddress) {

@@ -16,13 +16,13 @@
 #include "common/tls/certificate_authority.h"
 #include "common/tls/identity.h"
 #include "common/tls/keys.h"
-#include "controller/api/control.h"
-#include "controller/api/view.h"
+#include "controller/runtime/control.h"
+#include "controller/runtime/view.h"
 #include "gtest/gtest.h"
 
 namespace npufleet::api {
 
-class FakeView : public View {
+class FakeView : public runtime::View {
  public:
   absl::StatusOr<v1::Rollout> GetRollout(const std::string& name) override {
     absl::MutexLock lock(&mutex_);
@@ -102,7 +102,7 @@ class FakeView : public View {
   ChangeSignal changes_;
 };
 
-class FakeControl : public Control {
+class FakeControl : public runtime::Control {
  public:
   absl::StatusOr<v1::ApplyDeploymentReply> Apply(const v1::Deployment& deployment,
                                                  const std::string& author) override {
