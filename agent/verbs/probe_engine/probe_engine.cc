@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/verbs/probe_engine/probe_engine.h"
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "agent/verbs/observation.h"
+#include "agent/verbs/probe_engine/completion.h"
+#include "agent/verbs/proto_duration.h"
+#include "agent/verbs/signatures.h"
+#include "common/status_macros.h"
+
+namespace npufleet::verbs {
+namespace {
+
+constexpr char kToken[] = "tokens";
+constexpr int kTries = 2;
+constexpr absl::Duration kMetricsDeadline = absl::Seconds(10);
+constexpr absl::Duration kDefaultDeadline = absl::Seconds(120);
+constexpr absl::Duration kDefaultPeriod = absl::Seconds(60);
+
+class ProbeEngine : public Verb {
+ public:
+  ProbeEngine(const v1::ProbeEngine& probe, host::Host& host)
+      : probe_(probe), deadline_(ToDuration(probe.deadline(), kDefaultDeadline)), host_(host) {}
+
+  v1::Observation Check() override {
+    v1::Observation observation;
+    const absl::Status status = Ask({}, &observation);
+    if (status.ok()) return observation;
+    observation = Absent(std::string(status.message()));
+    // Only what a new server could not cure is a failure of this Check.
+    const v1::Failure failure = ToFailure(status);
+    if (failure.class_() == v1::Failure::CONFIG) *observation.mutable_failure() = failure;
+    return observation;
+  }
+
+  absl::Status Apply(Execution& execution) override {
+    v1::Observation observation;
+    execution.Log(absl::StrCat("POST ", probe_.url(), "/v1/chat/completions"));
+    RETURN_IF_ERROR(Ask([&execution] { return execution.IsCancelled(); }, &observation));
+    for (const auto& [name, value] : observation.facts()) {
+      execution.Log(absl::StrCat(name, ": ", value));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Duration CheckPeriod() const override {
+    return ToDuration(probe_.period(), kDefaultPeriod);
+  }
+
+ private:
+  absl::Status Ask(const host::Cancelled& cancelled, v1::Observation* observation) {
+    for (int attempt = 1;; ++attempt) {
+      const std::optional<double> before = Generated();
+      const absl::Duration start = host_.clock->Elapsed();
+      absl::StatusOr<host::HttpResponse> response = host_.http->Send(Request(cancelled));
+      if (response.ok()) return Judge(*response, host_.clock->Elapsed() - start, observation);
+      if (absl::IsCancelled(response.status())) return response.status();
+      if (!absl::IsDeadlineExceeded(response.status())) {
+        return Redo("", absl::StrCat("no connection to the engine: ",
+                                     std::string(response.status().message())));
+      }
+      const std::optional<double> after = Generated();
+      if (before.has_value() && after.has_value() && *after > *before) {
+        *observation = Present(kToken);
+        (*observation->mutable_facts())["busy"] = absl::StrFormat(
+            "no answer within %s, %.0f tokens generated for others meanwhile",
+            absl::FormatDuration(deadline_), *after - *before);
+        return absl::OkStatus();
+      }
+      if (attempt == kTries) {
+        return Redo("RUN-04", absl::StrCat("no completion within ",
+                                           absl::FormatDuration(deadline_), ", ", attempt,
+                                           " times, and no token generated"));
+      }
+    }
+  }
+
+  host::HttpRequest Request(const host::Cancelled& cancelled) const {
+    host::HttpRequest request;
+    request.method = "POST";
+    request.url = absl::StrCat(probe_.url(), "/v1/chat/completions");
+    request.headers = {{"Content-Type", "application/json"}, {"Accept", "application/json"}};
+    request.body = CompletionRequest(probe_.model(), probe_.prompt(),
+                                     probe_.max_tokens() == 0 ? 16 : probe_.max_tokens());
+    request.deadline = deadline_;
+    request.stall_deadline = deadline_;
+    request.cancelled = cancelled;
+    return request;
+  }
+
+  std::optional<double> Generated() {
+    host::HttpRequest request;
+    request.url = absl::StrCat(probe_.url(), "/metrics");
+    request.deadline = kMetricsDeadline;
+    absl::StatusOr<host::HttpResponse> response = host_.http->Send(request);
+    if (!response.ok() || response->status != 200) return std::nullopt;
+    return GeneratedTokens(response->body);
+  }
+
+  absl::Status Judge(const host::HttpResponse& response, absl::Duration took,
+                     v1::Observation* observation) const {
+    if (response.status >= 300) return Refused(response);
+    absl::StatusOr<Completion> completion = ParseCompletion(response.body);
+    if (!completion.ok()) return Redo("", std::string(completion.status().message()));
+    *observation = Present(kToken);
+    auto& facts = *observation->mutable_facts();
+    facts["answer"] = completion->answer;
+    facts["tokens"] = absl::StrCat(completion->tokens);
+    facts["seconds"] = absl::StrFormat("%.1f", absl::ToDoubleSeconds(took));
+    return absl::OkStatus();
+  }
+
+  absl::Status Refused(const host::HttpResponse& response) const {
+    const std::string message =
+        absl::StrCat("HTTP ", response.status, ": ", ErrorMessage(response.body));
+    if (response.status == 404) {
+      return SignedFailure(v1::Failure::CONFIG, "RUN-13", message,
+                           "The probe must ask for engine.servedModelName: see /v1/models.");
+    }
+    if (response.status >= 500) {
+      std::optional<v1::Failure> failure = MatchSignature("probe", response.body);
+      if (failure.has_value()) return FailureStatus(*failure);
+      return Redo("RUN-01", message);
+    }
+    return FailureStatus(v1::Failure::CONFIG, message,
+                         "The engine refuses the probe's request: check the spec's probe.");
+  }
+
+  static absl::Status Redo(std::string_view signature, std::string_view symptom) {
+    return SignedFailure(v1::Failure::REDO, signature, symptom,
+                         "The server is up but generates nothing: it is started again.", "serve");
+  }
+
+  const v1::ProbeEngine probe_;
+  const absl::Duration deadline_;
+  host::Host& host_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Verb>> MakeProbeEngine(const v1::ProbeEngine& probe,
+                                                      const v1::Subject& subject,
+                                                      host::Host& host) {
+  if (probe.url().empty()) return absl::InvalidArgumentError("probe_engine: no url");
+  if (probe.model().empty()) return absl::InvalidArgumentError("probe_engine: no model");
+  return std::make_unique<ProbeEngine>(probe, host);
+}
+
+}  // namespace npufleet::verbs
