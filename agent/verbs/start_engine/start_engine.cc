@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/verbs/start_engine/start_engine.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/verbs/container_exec.h"
+#include "agent/verbs/observation.h"
+#include "agent/verbs/proto_duration.h"
+#include "agent/verbs/ray.h"
+#include "agent/verbs/start_engine/command_line.h"
+#include "agent/verbs/start_engine/engine_image.h"
+#include "agent/verbs/start_engine/startup.h"
+#include "common/status_macros.h"
+
+namespace npufleet::verbs {
+namespace {
+
+constexpr absl::Duration kStopGrace = absl::Seconds(20);
+constexpr absl::Duration kPortLimit = absl::Seconds(30);
+constexpr absl::Duration kRayLimit = absl::Seconds(120);
+constexpr absl::Duration kRayPeriod = absl::Seconds(2);
+constexpr absl::Duration kCheckDeadline = absl::Seconds(2);
+constexpr absl::Duration kStartDeadline = absl::Hours(2);
+
+std::string TokenOf(const host::ProcessInfo& process) {
+  return absl::StrCat(process.pid, "@", process.start_ticks);
+}
+
+class StartEngine : public Verb {
+ public:
+  StartEngine(const v1::StartEngine& start, const v1::Subject& subject, host::Host& host)
+      : start_(start), subject_(subject), host_(host) {}
+
+  v1::Observation Check() override {
+    absl::StatusOr<bool> runs = ContainerRuns(host_, start_.container());
+    if (!runs.ok()) return Unknown(std::string(runs.status().message()));
+    if (!*runs) return Absent(absl::StrCat("container ", start_.container(), " does not run"));
+    absl::StatusOr<std::optional<host::ProcessInfo>> server =
+        FindStampedProcess(host_, start_.container(), subject_.task(), IsServer);
+    if (!server.ok()) return Unknown(std::string(server.status().message()));
+    if (!server->has_value()) return Absent("no server process");
+    const std::string token = TokenOf(**server);
+    if (!HasStamp(*server, subject_.stamp())) {
+      return Absent("the server was started for another want", token);
+    }
+    const std::string health = Health();
+    v1::Observation observation =
+        health.empty() ? Absent("the server is still starting", token) : Present(token);
+    auto& facts = *observation.mutable_facts();
+    facts["pid"] = absl::StrCat((*server)->pid);
+    facts["port"] = absl::StrCat(start_.engine().port());
+    facts["log"] = EnvironmentOf(**server, kLogVariable);
+    if (!health.empty()) facts["health"] = health;
+    return observation;
+  }
+
+  absl::Status Apply(Execution& execution) override {
+    ASSIGN_OR_RETURN(std::optional<std::string> log, LogOfStartingServer());
+    if (log.has_value()) {
+      execution.Log("the server is starting already");
+    } else {
+      ASSIGN_OR_RETURN(log, StartServer(execution));
+    }
+    const absl::Status up = WaitForStartup(*log, execution);
+    if (up.ok()) return up;
+    // What did not come up must not hold the NPUs, and must not be taken for a server later.
+    Unstoppable stopping(execution);
+    const absl::Status stopped = EndServers(stopping);
+    if (!stopped.ok()) execution.Log(absl::StrCat("stopping: ", std::string(stopped.message())));
+    return up;
+  }
+
+  absl::Status Stop(Execution& execution) override {
+    ASSIGN_OR_RETURN(const bool runs, ContainerRuns(host_, start_.container()));
+    if (!runs) return absl::OkStatus();
+    RETURN_IF_ERROR(EndServers(execution));
+    return WaitForPort(execution);
+  }
+
+  absl::Duration CheckPeriod() const override { return absl::Seconds(5); }
+
+ private:
+  // Cleaning up goes on although the operation is cancelled.
+  class Unstoppable : public Execution {
+   public:
+    explicit Unstoppable(Execution& execution) : execution_(execution) {}
+    void Log(std::string_view line) override { execution_.Log(line); }
+    void Report(const v1::Progress& progress) override { execution_.Report(progress); }
+    bool IsCancelled() override { return false; }
+    absl::StatusOr<host::ProcessResult> RunDurably(std::string_view step,
+                                                   const std::vector<std::string>& argv,
+                                                   const host::ProcessOptions& options) override {
+      return execution_.RunDurably(step, argv, options);
+    }
+
+   private:
+    Execution& execution_;
+  };
+
+  // What /health says; empty while the port is closed.
+  std::string Health() {
+    host::HttpRequest request;
+    request.url = absl::StrCat("http://", start_.address(), ":", start_.engine().port(), "/health");
+    request.deadline = kCheckDeadline;
+    absl::StatusOr<host::HttpResponse> response = host_.http->Send(request);
+    if (response.ok()) return absl::StrCat("HTTP ", response->status);
+    if (absl::IsDeadlineExceeded(response.status())) return "no answer";
+    return "";
+  }
+
+  absl::StatusOr<std::optional<std::string>> LogOfStartingServer() {
+    ASSIGN_OR_RETURN(const bool runs, ContainerRuns(host_, start_.container()));
+    if (!runs) return ContainerGone();
+    ASSIGN_OR_RETURN(std::optional<host::ProcessInfo> server,
+                     FindStampedProcess(host_, start_.container(), subject_.task(), IsServer));
+    if (!HasStamp(server, subject_.stamp()) || !Health().empty()) return std::nullopt;
+    std::string log = EnvironmentOf(*server, kLogVariable);
+    if (log.empty()) return std::nullopt;
+    return log;
+  }
+
+  absl::Status ContainerGone() const {
+    return SignedFailure(v1::Failure::REDO, "RBT-03",
+                         absl::StrCat("container ", start_.container(), " does not run"),
+                         "The container is started again.", "container");
+  }
+
+  // Returns the path of its log in the container.
+  absl::StatusOr<std::string> StartServer(Execution& execution) {
+    ASSIGN_OR_RETURN(const host::DockerContainer container,
+                     host_.docker->InspectContainer(start_.container()));
+    std::map<std::string, std::string> environment(start_.engine().environment().begin(),
+                                                   start_.engine().environment().end());
+    ASSIGN_OR_RETURN(const EngineImage image,
+                     AskEngineImage(host_, start_.container(), container.image_id, environment,
+                                    execution));
+    ASSIGN_OR_RETURN(EngineCommandLine line, BuildCommandLine(start_.model_path(), start_.engine(),
+                                                              image.version, image.options));
+    for (const std::string& note : line.notes) execution.Log(absl::StrCat("note: ", note));
+    RETURN_IF_ERROR(EndServers(execution));
+    RETURN_IF_ERROR(WaitForPort(execution));
+    RETURN_IF_ERROR(WaitForRay(execution));
+
+    const std::string log = absl::StrCat("/var/log/npufleet/engine-",
+                                         absl::ToUnixSeconds(host_.clock->Now()), ".log");
+    for (const auto& [name, value] : line.environment) {
+      execution.Log(absl::StrCat("export ", name, "=", ShellQuoted(value)));
+    }
+    execution.Log(ShellLine(line.argv));
+    ContainerCommand serve;
+    serve.argv = std::move(line.argv);
+    serve.environment = std::move(line.environment);
+    serve.environment.insert({"VLLM_HOST_IP", start_.address()});
+    serve.environment[kTaskVariable] = subject_.task();
+    serve.environment[kStampVariable] = subject_.stamp();
+    serve.environment[kLogVariable] = log;
+    serve.detach = true;
+    RETURN_IF_ERROR(Annotate(
+        ExecInContainer(host_, start_.container(), serve, &execution).status(), "vllm serve"));
+    return log;
+  }
+
+  absl::Status WaitForStartup(const std::string& log, Execution& execution) {
+    StartupWant want;
+    want.container = start_.container();
+    want.log_path = log;
+    want.url = absl::StrCat("http://", start_.address(), ":", start_.engine().port());
+    want.model = start_.engine().served_model_name();
+    want.deadline = ToDuration(start_.engine().start_deadline(), kStartDeadline);
+    want.is_alive = [this]() -> absl::StatusOr<bool> {
+      ASSIGN_OR_RETURN(std::optional<host::ProcessInfo> server,
+                       FindStampedProcess(host_, start_.container(), subject_.task(), IsServer));
+      return HasStamp(server, subject_.stamp());
+    };
+    return AwaitStartup(host_, want, execution);
+  }
+
+  // All processes of this task, of whatever stamp: the server first, its children if they outlive it.
+  absl::Status EndServers(Execution& execution) {
+    const auto remaining = [this]() -> absl::StatusOr<std::vector<host::ProcessInfo>> {
+      ASSIGN_OR_RETURN(const bool runs, ContainerRuns(host_, start_.container()));
+      if (!runs) return std::vector<host::ProcessInfo>();
+      ASSIGN_OR_RETURN(std::vector<host::ProcessInfo> processes,
+                       FindProcesses(host_, start_.container(), [](const auto&) { return true; }));
+      std::erase_if(processes, [this](const host::ProcessInfo& process) {
+        return EnvironmentOf(process, kTaskVariable) != subject_.task();
+      });
+      return processes;
+    };
+    ASSIGN_OR_RETURN(const std::vector<host::ProcessInfo> processes, remaining());
+    if (processes.empty()) return absl::OkStatus();
+    return EndProcesses(host_, execution, processes.front().pid, kStopGrace, remaining);
+  }
+
+  absl::Status WaitForPort(Execution& execution) {
+    host::ListeningPort holder;
+    absl::Status waited = WaitUntil(
+        host_, execution, "freeing the port", kPortLimit, absl::Milliseconds(500),
+        [&]() -> absl::StatusOr<bool> {
+          ASSIGN_OR_RETURN(const std::vector<host::ListeningPort> ports,
+                           host_.system->ListeningTcpPorts());
+          for (const host::ListeningPort& port : ports) {
+            if (port.port != start_.engine().port()) continue;
+            holder = port;
+            return false;
+          }
+          return true;
+        });
+    if (!absl::IsDeadlineExceeded(waited)) return waited;
+    return SignedFailure(
+        v1::Failure::NEEDS_OPERATOR, "SRV-22",
+        absl::StrCat("port ", start_.engine().port(), " is held by process ", holder.pid, " (",
+                     holder.command, ")"),
+        "It is not ours: stop it, or choose another engine.port in the spec.");
+  }
+
+  absl::Status WaitForRay(Execution& execution) {
+    absl::StatusOr<RayCluster> cluster;
+    absl::Status waited = WaitUntil(
+        host_, execution, "waiting for Ray's NPUs", kRayLimit, kRayPeriod,
+        [&]() -> absl::StatusOr<bool> {
+          cluster = AskRay(host_, start_.container(), start_.address(), start_.ray_port(),
+                           &execution);
+          if (absl::IsCancelled(cluster.status())) return cluster.status();
+          if (!cluster.ok()) return false;
+          execution.Log(absl::StrCat("Ray: ", cluster->nodes.size(), " nodes, ",
+                                     cluster->npu_total, " NPU, ", cluster->npu_free, " free"));
+          return RayFault(*cluster).ok();
+        });
+    if (!absl::IsDeadlineExceeded(waited)) return waited;
+    if (cluster.ok()) return RayFault(*cluster);
+    return SignedFailure(v1::Failure::REDO, "RAH-07", std::string(cluster.status().message()),
+                         "Ray is started again.", "ray-head");
+  }
+
+  // Why the server cannot start on this cluster.
+  absl::Status RayFault(const RayCluster& cluster) const {
+    const std::string seen = absl::StrCat("Ray has ", cluster.nodes.size(), " of ",
+                                          start_.expected_nodes(), " nodes, ", cluster.npu_total,
+                                          " of ", start_.expected_chips(), " NPU, ",
+                                          cluster.npu_free, " free");
+    if (cluster.nodes.size() < start_.expected_nodes()) {
+      return SignedFailure(v1::Failure::REDO, "RAW-05", seen, "A worker has left: it joins again.",
+                           "ray-worker");
+    }
+    if (cluster.npu_total != start_.expected_chips() ||
+        cluster.nodes.size() > start_.expected_nodes()) {
+      return SignedFailure(v1::Failure::REDO, "RAH-05", seen,
+                           "Ray does not offer the NPUs that the spec names: it is started again.",
+                           "ray-head");
+    }
+    if (cluster.npu_free < cluster.npu_total) {
+      return SignedFailure(v1::Failure::REDO, "RAH-06", seen,
+                           "An earlier server still holds NPUs in Ray: Ray is started again.",
+                           "ray-head");
+    }
+    return absl::OkStatus();
+  }
+
+  const v1::StartEngine start_;
+  const v1::Subject subject_;
+  host::Host& host_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Verb>> MakeStartEngine(const v1::StartEngine& start,
+                                                      const v1::Subject& subject,
+                                                      host::Host& host) {
+  if (start.container().empty()) return absl::InvalidArgumentError("start_engine: no container");
+  if (start.model_path().empty()) return absl::InvalidArgumentError("start_engine: no model_path");
+  if (start.address().empty() || start.ray_port() == 0) {
+    return absl::InvalidArgumentError("start_engine: no address or ray_port");
+  }
+  if (start.engine().port() == 0) return absl::InvalidArgumentError("start_engine: no engine.port");
+  return std::make_unique<StartEngine>(start, subject, host);
+}
+
+}  // namespace npufleet::verbs

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/verbs/start_engine/startup.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/host/line_splitter.h"
+#include "agent/verbs/observation.h"
+#include "agent/verbs/start_engine/startup_faults.h"
+#include "agent/verbs/start_engine/startup_progress.h"
+#include "common/status_macros.h"
+
+namespace npufleet::verbs {
+namespace {
+
+constexpr absl::Duration kPeriod = absl::Milliseconds(500);
+constexpr absl::Duration kHttpDeadline = absl::Seconds(5);
+constexpr absl::Duration kStall = absl::Minutes(10);
+constexpr absl::Duration kFirstSight = absl::Seconds(10);  // from docker exec to a process
+// A rank's error is followed by its traceback, which names the cause.
+constexpr absl::Duration kLastWords = absl::Seconds(3);
+
+class Startup {
+ public:
+  Startup(host::Host& host, const StartupWant& want, Execution& execution)
+      : host_(host), want_(want), execution_(execution) {}
+
+  absl::Status Await() {
+    const absl::Duration start = host_.clock->Elapsed();
+    last_line_ = start;
+    bool was_alive = false;
+    while (true) {
+      if (execution_.IsCancelled()) return absl::CancelledError();
+      RETURN_IF_ERROR(ReadLog());
+      ASSIGN_OR_RETURN(const bool is_alive, want_.is_alive());
+      was_alive |= is_alive;
+      const absl::Duration now = host_.clock->Elapsed();
+      if (!is_alive && (was_alive || now - start > kFirstSight)) {
+        RETURN_IF_ERROR(ReadLog());
+        return Lost("vllm serve ended");
+      }
+      if (faults_.IsFatal()) return LostRank();
+      if (now - last_line_ > kStall) {
+        return Lost(absl::StrCat("no new line in the log for ", absl::FormatDuration(kStall)));
+      }
+      if (now - start > want_.deadline) {
+        return Lost(absl::StrCat("not up within ", absl::FormatDuration(want_.deadline)));
+      }
+      if (Get("/health", nullptr) == 200) return MustListModel();
+      host_.clock->Sleep(kPeriod);
+    }
+  }
+
+ private:
+  absl::Status ReadLog() {
+    host::ExecSpec tail;
+    tail.container = want_.container;
+    tail.argv = {"tail", "-c", absl::StrCat("+", offset_ + 1), want_.log_path};
+    absl::StatusOr<host::ExecResult> result = host_.docker->Exec(tail);
+    if (!result.ok()) return Annotate(result.status(), "reading the server's log");
+    if (result->exit_code != 0) return absl::OkStatus();  // not made yet
+    offset_ += result->out.size();
+    lines_.Add(result->out);
+    return absl::OkStatus();
+  }
+
+  void ReadLine(std::string_view line) {
+    last_line_ = host_.clock->Elapsed();
+    if (line.empty()) return;
+    execution_.Log(line);
+    faults_.Read(line);
+    const std::optional<v1::Progress> progress = progress_.Read(line);
+    if (progress.has_value()) execution_.Report(*progress);
+  }
+
+  absl::Status LostRank() {
+    const absl::Duration end = host_.clock->Elapsed() + kLastWords;
+    while (host_.clock->Elapsed() < end && !execution_.IsCancelled()) {
+      host_.clock->Sleep(kPeriod);
+      RETURN_IF_ERROR(ReadLog());
+    }
+    return Lost("a rank has failed");
+  }
+
+  absl::Status Lost(std::string_view symptom) const {
+    return FailureStatus(faults_.Cause(absl::StrCat(
+        std::string(symptom), "; log ", want_.log_path, " in container ", want_.container)));
+  }
+
+  // The HTTP status, 0 without an answer.
+  int Get(std::string_view path, std::string* body) {
+    host::HttpRequest request;
+    request.url = absl::StrCat(want_.url, std::string(path));
+    request.deadline = kHttpDeadline;
+    request.cancelled = [this] { return execution_.IsCancelled(); };
+    absl::StatusOr<host::HttpResponse> response = host_.http->Send(request);
+    if (!response.ok()) return 0;
+    if (body != nullptr) *body = std::move(response->body);
+    return response->status;
+  }
+
+  absl::Status MustListModel() {
+    std::string body;
+    const int status = Get("/v1/models", &body);
+    using Json = nlohmann::json;
+    const Json models = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+    if (status == 200 && models.is_object() && models.contains("data") &&
+        models["data"].is_array()) {
+      for (const Json& model : models["data"]) {
+        if (model.is_object() && model.value("id", Json()) == want_.model) {
+          ReportUp();
+          return absl::OkStatus();
+        }
+      }
+    }
+    return SignedFailure(v1::Failure::CONFIG, "RUN-13",
+                         absl::StrCat("GET /v1/models answers ", status, " and does not list ",
+                                      want_.model, ": ", body.substr(0, 300)),
+                         "Another server may hold the port: check engine.port in the spec.");
+  }
+
+  void ReportUp() {
+    v1::Progress progress;
+    progress.set_activity("up");
+    progress.set_done(100);
+    progress.set_total(100);
+    progress.set_unit("percent");
+    execution_.Report(progress);
+  }
+
+  host::Host& host_;
+  const StartupWant& want_;
+  Execution& execution_;
+  uint64_t offset_ = 0;
+  absl::Duration last_line_;
+  host::LineSplitter lines_{[this](std::string_view line) { ReadLine(line); }};
+  StartupProgress progress_;
+  StartupFaults faults_;
+};
+
+}  // namespace
+
+absl::Status AwaitStartup(host::Host& host, const StartupWant& want, Execution& execution) {
+  return Startup(host, want, execution).Await();
+}
+
+}  // namespace npufleet::verbs
