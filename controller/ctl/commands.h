@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands: what the command line (command_line.h) fills in, and what runs it. Each returns
+// ctl's exit code after it has said on stderr what went wrong.
+#ifndef CONTROLLER_CTL_COMMANDS_H_
+#define CONTROLLER_CTL_COMMANDS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "controller/ctl/context.h"
+
+namespace npufleet::ctl {
+
+struct WaitOptions {
+  bool wait = false;
+  absl::Duration timeout = absl::InfiniteDuration();
+};
+
+// rollout_apply.cc
+ExitCode ApplyRollout(Context& context, const std::string& file, const WaitOptions& wait);
+ExitCode PlanRollout(Context& context, const std::string& file);
+
+// rollout_view.cc
+ExitCode ShowRollouts(Context& context);
+ExitCode ShowRollout(Context& context, const std::string& name);
+ExitCode WatchRollout(Context& context, const std::string& name, bool forever,
+                      absl::Duration timeout);
+ExitCode ShowHistory(Context& context, const std::string& name);
+ExitCode ShowTaskLog(Context& context, const std::string& rollout, const std::string& task,
+                     bool follow);
+ExitCode ShowEvents(Context& context, const std::string& rollout, bool follow, uint64_t after);
+
+// rollout_control.cc
+ExitCode ControlRollout(Context& context, v1::ControlRolloutRequest request,
+                        const WaitOptions& wait);
+ExitCode DeleteRollout(Context& context, const std::string& name, const WaitOptions& wait);
+
+// node_commands.cc
+ExitCode ListNodes(Context& context);
+ExitCode ShowNode(Context& context, const std::string& name);
+ExitCode RebootNode(Context& context, const std::string& name);
+ExitCode ShowChips(Context& context);
+ExitCode CreateToken(Context& context, const std::string& node, absl::Duration valid_for);
+
+// chat_command.cc
+struct ChatOptions {
+  std::string rollout;  // empty: the only one that serves
+  std::string prompt;
+  uint32_t max_tokens = 512;
+  bool stream = true;
+  absl::Duration timeout = absl::Minutes(10);
+};
+ExitCode Chat(Context& context, const ChatOptions& options);
+
+// spec_commands.cc
+ExitCode ValidateSpec(Context& context, const std::string& file, bool resolved);
+ExitCode PrintSchema(Context& context);
+ExitCode ShowVersion(Context& context, bool client_only);
+
+// Of a file, or of stdin for "-". NotFound when it cannot be read.
+absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file);
+
+}  // namespace npufleet::ctl
+
+#endif  // CONTROLLER_CTL_COMMANDS_H_

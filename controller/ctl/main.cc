@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/ctl/command_line.h"
+
+int main(int argc, char** argv) {
+  npufleet::ctl::Terminal terminal = npufleet::ctl::Terminal::OfProcess();
+  npufleet::ctl::Program program{NPUFLEET_VERSION, NPUFLEET_COMMIT};
+  return static_cast<int>(npufleet::ctl::RunCtl({argv + 1, argv + argc}, terminal, program));
+}
