@@ -73,7 +73,7 @@ void FakeDocker::MakeStarted(host::DockerContainer& container) {
 
 host::DockerContainer FakeDocker::AddContainer(host::DockerContainer container) {
   absl::MutexLock lock(&mutex_);
-  if (container.id.empty()) container.id = absl::StrFormat("%064x", 0xc0ffee00 + started_ + 1);
+  if (container.id.empty()) container.id = absl::StrFormat("%064x", 0xc0ffee00 + ++made_);
   if (container.status.empty() || container.status == "running") MakeStarted(container);
   std::erase_if(containers_, [&](const auto& other) { return other.name == container.name; });
   containers_.push_back(container);
@@ -286,7 +286,7 @@ absl::StatusOr<host::DockerContainer> FakeDocker::RunContainer(const host::Conta
   if (image == images_.end()) return NoSuch("image", spec.image);
   changes_.push_back(absl::StrCat("run ", spec.name));
   host::DockerContainer container;
-  container.id = absl::StrFormat("%064x", 0xc0ffee00 + started_ + 1);
+  container.id = absl::StrFormat("%064x", 0xc0ffee00 + ++made_);
   container.name = spec.name;
   container.image_id = image->id;
   container.labels = spec.labels;

@@ -152,6 +152,7 @@ class FakeDocker : public host::Docker {
 
   mutable absl::Mutex mutex_;
   bool down_ ABSL_GUARDED_BY(mutex_) = false;
+  int made_ ABSL_GUARDED_BY(mutex_) = 0;
   int started_ ABSL_GUARDED_BY(mutex_) = 0;
   int watchers_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status next_run_ ABSL_GUARDED_BY(mutex_);
