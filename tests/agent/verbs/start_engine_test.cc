@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/verbs/start_engine/start_engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "agent/verbs/container_exec.h"
+#include "agent/verbs/start_engine/startup_faults.h"
+#include "agent/verbs/start_engine/startup_progress.h"
+#include "common/failure.h"
+#include "tests/agent/verbs/container_node.h"
+
+namespace npufleet::verbs {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr char kUrl[] = "http://192.168.0.15:8006";
+constexpr char kHelp[] =
+    "usage: vllm serve\n  --served-model-name --reasoning-parser --tensor-parallel-size --port\n"
+    "  --distributed-executor-backend --enforce-eager --enable-reasoning\n";
+constexpr char kReady[] =
+    "@@{\"nodes\": [{\"id\": \"a\"}, {\"id\": \"b\"}], \"total\": 16.0, \"free\": 16.0}\n";
+
+class StartEngineTest : public ::testing::Test {
+ protected:
+  StartEngineTest() {
+    start_.set_container(kContainer);
+    start_.set_model_path("/data2/Qwen3-235B-A22B");
+    start_.set_address("192.168.0.15");
+    start_.set_ray_port(6379);
+    start_.set_expected_chips(16);
+    start_.set_expected_nodes(2);
+    v1::Engine& engine = *start_.mutable_engine();
+    engine.set_served_model_name("Qwen3-235B-A22B");
+    engine.set_port(8006);
+    engine.set_tensor_parallel_size(16);
+    engine.set_distributed_executor_backend("ray");
+    engine.set_enforce_eager(true);
+    (*engine.mutable_environment())["HCCL_IF_IP"] = "192.168.0.15";
+
+    // What an image says of itself is kept in the process: each test has its own image.
+    host::DockerContainer container = node_.docker().InspectContainer(kContainer).value();
+    container.image_id = absl::StrCat(
+        "sha256:", ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    node_.docker().AddContainer(container);
+
+    node_.docker().OnExec(EntryArgv({"vllm", "--version"}), "INFO plugin\n0.9.1\n");
+    node_.docker().OnExec(EntryArgv({"vllm", "serve", "--help"}), kHelp);
+    node_.docker().OnExec(EntryArgv({"python3", "-c"}), kReady);
+    node_.docker().OnExec(EntryArgv({"vllm", "serve", "/data2/Qwen3-235B-A22B"}),
+                          [this](const host::ExecSpec& spec) { return Serve(spec); });
+    node_.docker().OnExec({"tail"}, [this](const host::ExecSpec& spec) { return Tail(spec); });
+  }
+
+  absl::StatusOr<host::ExecResult> Serve(const host::ExecSpec& spec) {
+    EXPECT_TRUE(spec.detach);
+    ++starts_;
+    StartServer(700 + starts_, spec.environment);
+    return host::ExecResult{};
+  }
+
+  void StartServer(int pid, const std::map<std::string, std::string>& environment) {
+    node_.Start(pid, {"/usr/bin/python3", "/usr/local/bin/vllm", "serve", "/data2/m"}, environment);
+  }
+
+  // One more line of the log each time, then whatever `after_log_` does.
+  absl::StatusOr<host::ExecResult> Tail(const host::ExecSpec& spec) {
+    if (next_line_ < log_lines_.size()) {
+      written_ += log_lines_[next_line_++] + "\n";
+    } else if (after_log_) {
+      after_log_();
+    }
+    size_t offset = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(spec.argv[2].substr(1), &offset));
+    return host::ExecResult{0, written_.substr(offset - 1), ""};
+  }
+
+  void OpenPort() {
+    node_.http().On("GET", std::string(kUrl) + "/health", 200, "");
+    node_.http().On("GET", std::string(kUrl) + "/v1/models", 200,
+                    R"({"object":"list","data":[{"id":"Qwen3-235B-A22B","object":"model"}]})");
+  }
+
+  void EndServer() { node_.End(700 + starts_); }
+
+  std::unique_ptr<Verb> Make() {
+    v1::Subject subject;
+    subject.set_task("serve@node-a");
+    subject.set_stamp("e1");
+    return MakeStartEngine(start_, subject, node_.host()).value();
+  }
+
+  std::map<std::string, std::string> Stamped(const std::string& stamp) {
+    return {{kTaskVariable, "serve@node-a"},
+            {kStampVariable, stamp},
+            {kLogVariable, "/var/log/npufleet/engine-1.log"}};
+  }
+
+  v1::StartEngine start_;
+  ContainerNode node_;
+  fakes::FakeExecution execution_{node_.host()};
+  int starts_ = 0;
+  std::vector<std::string> log_lines_;
+  size_t next_line_ = 0;
+  std::string written_;
+  std::function<void()> after_log_ = [this] { OpenPort(); };
+};
+
+TEST_F(StartEngineTest, StartsAndFollowsTheLogUntilItIsUp) {
+  log_lines_ = {"INFO Platform plugin ascend is activated",
+                "\x1b[36m(RayWorkerWrapper pid=860)\x1b[0m Starting to load model /data2/m...",
+                "Loading safetensors checkpoint shards:  47% Completed | 77/163 [00:03<00:04]",
+                "INFO:     Application startup complete."};
+  std::unique_ptr<Verb> verb = Make();
+  EXPECT_EQ(verb->Check().state(), v1::Observation::ABSENT);
+  const absl::Status applied = verb->Apply(execution_);
+  ASSERT_TRUE(applied.ok()) << applied;
+  const v1::Observation observation = verb->Check();
+  EXPECT_EQ(observation.state(), v1::Observation::PRESENT);
+  EXPECT_EQ(observation.token(), "701@701");
+  EXPECT_EQ(observation.facts().at("health"), "HTTP 200");
+  EXPECT_THAT(execution_.lines,
+              Contains("(RayWorkerWrapper pid=860) Starting to load model /data2/m..."));
+  std::vector<uint64_t> percents;
+  for (const v1::Progress& report : execution_.reports) percents.push_back(report.done());
+  EXPECT_EQ(percents, (std::vector<uint64_t>{2, 15, 45, 99, 100}));
+  const host::ExecSpec serve =
+      node_.docker().Execs(EntryArgv({"vllm", "serve", "/data2/Qwen3-235B-A22B"}))[0];
+  EXPECT_EQ(serve.environment.at("VLLM_HOST_IP"), "192.168.0.15");
+  EXPECT_EQ(serve.environment.at("HCCL_IF_IP"), "192.168.0.15");
+  EXPECT_EQ(serve.environment.at(kStampVariable), "e1");
+  EXPECT_THAT(serve.environment.at(kLogVariable), HasSubstr("/var/log/npufleet/engine-"));
+}
+
+TEST_F(StartEngineTest, AsksTheImageOnlyOnce) {
+  ASSERT_TRUE(Make()->Apply(execution_).ok());
+  ASSERT_TRUE(Make()->Stop(execution_).ok());
+  ASSERT_TRUE(Make()->Apply(execution_).ok());
+  EXPECT_EQ(node_.docker().Execs(EntryArgv({"vllm", "--version"})).size(), 1u);
+}
+
+TEST_F(StartEngineTest, AnUnknownOptionStopsBeforeAnythingIsTouched) {
+  StartServer(690, Stamped("e0"));
+  start_.mutable_engine()->add_extra_args("--no-such-option");
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.class_(), v1::Failure::CONFIG);
+  EXPECT_EQ(failure.signature(), "SRV-01");
+  EXPECT_THAT(failure.symptom(), HasSubstr("--no-such-option"));
+  EXPECT_THAT(failure.symptom(), HasSubstr("0.9.1"));
+  EXPECT_THAT(node_.system().Signals(), IsEmpty());
+}
+
+TEST_F(StartEngineTest, AnOldServerIsEndedFirst) {
+  StartServer(690, Stamped("e0"));
+  node_.Start(691, {"VLLM::EngineCore"}, Stamped("e0"));
+  std::unique_ptr<Verb> verb = Make();
+  EXPECT_EQ(verb->Check().state(), v1::Observation::ABSENT);
+  EXPECT_EQ(verb->Check().token(), "690@690");
+  ASSERT_TRUE(verb->Apply(execution_).ok());
+  EXPECT_THAT(node_.system().Signals(), Contains(std::pair(690, 15)));
+  EXPECT_THAT(node_.system().Signals(), Contains(std::pair(691, 9)));
+  EXPECT_EQ(verb->Check().token(), "701@701");
+}
+
+TEST_F(StartEngineTest, AServerThatStillLoadsIsWaitedFor) {
+  StartServer(690, Stamped("e1"));
+  std::unique_ptr<Verb> verb = Make();
+  EXPECT_EQ(verb->Check().state(), v1::Observation::ABSENT);
+  EXPECT_THAT(verb->Check().reason(), HasSubstr("still starting"));
+  ASSERT_TRUE(verb->Apply(execution_).ok());
+  EXPECT_EQ(starts_, 0);
+  EXPECT_EQ(verb->Check().token(), "690@690");
+}
+
+TEST_F(StartEngineTest, ARedoRestartsAServerThatIsUp) {
+  StartServer(690, Stamped("e1"));
+  OpenPort();
+  std::unique_ptr<Verb> verb = Make();
+  EXPECT_EQ(verb->Check().state(), v1::Observation::PRESENT);
+  ASSERT_TRUE(verb->Apply(execution_).ok());
+  EXPECT_EQ(verb->Check().token(), "701@701");
+}
+
+TEST_F(StartEngineTest, AHealthThatDoesNotAnswerInTimeIsNotAbsence) {
+  StartServer(690, Stamped("e1"));
+  node_.http().On("GET", std::string(kUrl) + "/health",
+                  [](const host::HttpRequest&) -> absl::StatusOr<host::HttpResponse> {
+                    return absl::DeadlineExceededError("busy");
+                  });
+  EXPECT_EQ(Make()->Check().state(), v1::Observation::PRESENT);
+}
+
+TEST_F(StartEngineTest, TheServersEndIsExplainedByItsLog) {
+  log_lines_ = {"INFO Platform plugin ascend is activated",
+                "ValueError: Total number of attention heads (40) must be divisible by tensor "
+                "parallel size (16).",
+                "RuntimeError: Engine core initialization failed. See root cause above."};
+  after_log_ = [this] { EndServer(); };
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.signature(), "SRV-14");
+  EXPECT_EQ(failure.class_(), v1::Failure::CONFIG);
+  EXPECT_EQ(failure.log_tail_size(), 3);
+}
+
+TEST_F(StartEngineTest, AFailedRankEndsTheStartAtOnce) {
+  log_lines_ = {"(RayWorkerWrapper pid=860) Error executing method 'init_device'. This might cause "
+                "deadlock in distributed execution.",
+                "(RayWorkerWrapper pid=860) RuntimeError: NPU out of memory. Tried to allocate "
+                "30.00 MiB (NPU 3; 60.96 GiB total capacity)"};
+  after_log_ = nullptr;
+  const absl::Duration start = node_.clock().Elapsed();
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.signature(), "SRV-11");
+  EXPECT_LT(node_.clock().Elapsed() - start, absl::Seconds(40));
+  EXPECT_THAT(node_.system().Signals(), Contains(std::pair(701, 15)));
+  EXPECT_EQ(Make()->Check().state(), v1::Observation::ABSENT);
+}
+
+TEST_F(StartEngineTest, ASilentServerIsGivenUp) {
+  log_lines_ = {"INFO Platform plugin ascend is activated"};
+  after_log_ = nullptr;
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.class_(), v1::Failure::TRANSIENT);
+  EXPECT_THAT(failure.symptom(), HasSubstr("no new line in the log for 10m"));
+}
+
+TEST_F(StartEngineTest, AnotherServersPortIsNotOurs) {
+  node_.system().SetListeningTcpPorts({{.port = 8006, .pid = 42, .command = "nginx", .container = ""}});
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.signature(), "SRV-22");
+  EXPECT_THAT(failure.symptom(), HasSubstr("nginx"));
+  EXPECT_EQ(starts_, 0);
+}
+
+TEST_F(StartEngineTest, AnotherModelUnderThePortIsTheSpecs) {
+  after_log_ = [this] {
+    OpenPort();
+    node_.http().On("GET", std::string(kUrl) + "/v1/models", 200, R"({"data":[{"id":"other"}]})");
+  };
+  EXPECT_EQ(ToFailure(Make()->Apply(execution_)).signature(), "RUN-13");
+}
+
+TEST_F(StartEngineTest, WhatRayLacksIsRedone) {
+  const struct {
+    const char* answer;
+    const char* stage;
+    const char* signature;
+  } cases[] = {
+      {"@@{\"nodes\": [{\"id\": \"a\"}], \"total\": 8, \"free\": 8}\n", "ray-worker", "RAW-05"},
+      {"@@{\"nodes\": [{\"id\": \"a\"}, {\"id\": \"b\"}], \"total\": 0, \"free\": 0}\n", "ray-head",
+       "RAH-05"},
+      {"@@{\"nodes\": [{\"id\": \"a\"}, {\"id\": \"b\"}], \"total\": 16, \"free\": 0}\n",
+       "ray-head", "RAH-06"},
+      {"ConnectionError: Could not find any running Ray instance.\n", "ray-head", "RAH-07"},
+  };
+  for (const auto& [answer, stage, signature] : cases) {
+    node_.docker().OnExec(EntryArgv({"python3", "-c"}), answer);
+    const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+    EXPECT_EQ(failure.class_(), v1::Failure::REDO) << answer;
+    EXPECT_EQ(failure.redo_stage(), stage);
+    EXPECT_EQ(failure.signature(), signature);
+  }
+  EXPECT_EQ(starts_, 0);
+}
+
+TEST_F(StartEngineTest, ACancelledStartLeavesNoServer) {
+  log_lines_ = {"INFO Platform plugin ascend is activated"};
+  after_log_ = [this] { execution_.questions_until_cancel = 0; };
+  std::unique_ptr<Verb> verb = Make();
+  EXPECT_TRUE(absl::IsCancelled(verb->Apply(execution_)));
+  EXPECT_EQ(starts_, 1);
+  EXPECT_THAT(node_.system().Signals(), Contains(std::pair(701, 15)));
+  EXPECT_EQ(verb->Check().token(), "");
+}
+
+TEST_F(StartEngineTest, AServerThatIgnoresTermIsKilled) {
+  StartServer(690, Stamped("e1"));
+  node_.system().IgnoreSignal(690, 15);
+  ASSERT_TRUE(Make()->Stop(execution_).ok());
+  EXPECT_THAT(node_.system().Signals(), Contains(std::pair(690, 9)));
+}
+
+TEST_F(StartEngineTest, StopIsDoneWithoutItsContainer) {
+  StartServer(690, Stamped("e1"));
+  node_.docker().Kill(kContainer);
+  EXPECT_TRUE(Make()->Stop(execution_).ok());
+  EXPECT_EQ(Make()->Check().state(), v1::Observation::ABSENT);
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.redo_stage(), "container");
+  node_.docker().SetDown(true);
+  EXPECT_EQ(Make()->Check().state(), v1::Observation::UNKNOWN);
+}
+
+TEST_F(StartEngineTest, AnImageWithoutVllmIsTheSpecs) {
+  node_.docker().OnExec(EntryArgv({"vllm", "--version"}), "", "bash: vllm: not found\n", 127);
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.class_(), v1::Failure::CONFIG);
+  EXPECT_THAT(failure.symptom(), HasSubstr("not found"));
+}
+
+TEST(StartupFaultsTest, AShortWaitForRaysNpusIsNoFault) {
+  StartupFaults faults;
+  faults.Read("INFO ray_utils.py] Waiting for creating a placement group of specs for 10 seconds. "
+              "specs=[{'NPU': 1.0}]. Check `ray status` to see if you have enough resources.");
+  EXPECT_FALSE(faults.IsFatal());
+  EXPECT_EQ(faults.Cause("ended").signature(), "");
+  faults.Read("INFO ray_utils.py] Waiting for creating a placement group of specs for 150 seconds. "
+              "specs=[{'NPU': 1.0}]. Check `ray status` to see if you have enough resources.");
+  EXPECT_TRUE(faults.IsFatal());
+  EXPECT_EQ(faults.Cause("ended").signature(), "SRV-05");
+}
+
+TEST(StartupProgressTest, NeverGoesBack) {
+  StartupProgress progress;
+  EXPECT_EQ(progress.Read("Loading weights took 123.45 seconds")->done(), 80u);
+  EXPECT_EQ(progress.Read("Starting to load model x..."), std::nullopt);
+  EXPECT_EQ(progress.Read("Loading safetensors checkpoint shards:   % Completed"), std::nullopt);
+  EXPECT_EQ(progress.Read("INFO: Application startup complete.")->done(), 99u);
+}
+
+}  // namespace
+}  // namespace npufleet::verbs
