@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ctl as its user sees it: arguments in, text and exit code out, against a controller on loopback.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "controller/ctl/command_line.h"
+#include "tests/common/spec/reference_spec.h"
+#include "tests/controller/ctl/fake_controller.h"
+
+namespace npufleet::ctl {
+namespace {
+
+using ::testing::ContainsRegex;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+v1::Rollout RolloutIn(v1::Rollout::Phase phase, v1::Task::State task_state, uint64_t change = 0) {
+  v1::Rollout rollout;
+  rollout.set_name("qwen3-235b");
+  rollout.set_revision(3);
+  rollout.set_phase(phase);
+  rollout.set_endpoint("http://192.168.0.15:8006");
+  rollout.set_served_model_name("Qwen3-235B-A22B");
+  rollout.set_change(change);
+  v1::Task& task = *rollout.add_tasks();
+  task.set_id("driver@node-a");
+  task.set_stage("driver");
+  task.set_node("node-a");
+  task.set_state(task_state);
+  return rollout;
+}
+
+class CtlTest : public ::testing::Test {
+ protected:
+  ExitCode Run(std::vector<std::string> arguments) {
+    arguments.push_back("--insecure-loopback");
+    arguments.push_back(controller_.address());
+    return RunAlone(std::move(arguments));
+  }
+  ExitCode RunAlone(std::vector<std::string> arguments) {
+    std::istringstream in(input_);
+    std::ostringstream out, err;
+    Terminal terminal{in, out, err};
+    ExitCode code = RunCtl(std::move(arguments), terminal, {"0.1.0", "abc"});
+    out_ = out.str();
+    err_ = err.str();
+    return code;
+  }
+  std::string SpecFile(const std::string& text) {
+    std::string path = absl::StrCat(::testing::TempDir(), "/ctl_test_", getpid(), ".yaml");
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  FakeController controller_;
+  std::string input_;
+  std::string out_;
+  std::string err_;
+};
+
+TEST_F(CtlTest, ApplySendsTheDeploymentAndSaysWhatComesNext) {
+  *controller_.apply_reply.mutable_rollout() =
+      RolloutIn(v1::Rollout::PROGRESSING, v1::Task::PENDING);
+  controller_.apply_reply.add_notes("--num-gpus is not used");
+  EXPECT_EQ(Run({"rollout", "apply", "-f", SpecFile(spec::FilledReferenceSpec())}), ExitCode::kDone)
+      << err_;
+  EXPECT_EQ(
+      out_,
+      "note: --num-gpus is not used\nqwen3-235b: revision 3 accepted\n"
+      "  ctl rollout watch qwen3-235b     # until it serves\n  ctl rollout status qwen3-235b\n");
+  EXPECT_THAT(controller_.calls(), ElementsAre("apply qwen3-235b"));
+}
+
+TEST_F(CtlTest, ApplyOfABadSpecNamesThePlaceAndSendsNothing) {
+  std::string file =
+      SpecFile("apiVersion: npufleet/v1\nspec:\n  engine:\n    tensorParalelSize: 16\n");
+  EXPECT_EQ(Run({"rollout", "apply", "-f", file}), ExitCode::kUsage);
+  EXPECT_EQ(err_,
+            absl::StrCat(file,
+                         ":4:5: unknown field \"tensorParalelSize\" in spec.engine; did you mean "
+                         "\"tensorParallelSize\"?\n"));
+  EXPECT_THAT(controller_.calls(), IsEmpty());
+}
+
+TEST_F(CtlTest, PlanOfTheUnfilledReferenceNamesTheLinesOfItsDigests) {
+  EXPECT_EQ(Run({"rollout", "plan", "-f", SpecFile(spec::ReferenceSpec())}), ExitCode::kUsage);
+  EXPECT_THAT(err_, ContainsRegex("yaml:[0-9]+:[0-9]+: spec.driver.driver.sha256: missing"));
+  EXPECT_THAT(controller_.calls(), IsEmpty());
+}
+
+TEST_F(CtlTest, ApplyOfWhatServesAlreadyIsNothingToDo) {
+  *controller_.apply_reply.mutable_rollout() = RolloutIn(v1::Rollout::SERVING, v1::Task::CURRENT);
+  controller_.apply_reply.set_unchanged(true);
+  input_ = spec::FilledReferenceSpec();
+  EXPECT_EQ(Run({"rollout", "apply", "-f", "-", "--wait"}), ExitCode::kDone);
+  EXPECT_EQ(out_, "qwen3-235b: nothing to do; revision 3 serves at http://192.168.0.15:8006\n");
+}
+
+TEST_F(CtlTest, ApplyThatTheControllerRefusesAsBadIsUsage) {
+  controller_.status = {grpc::StatusCode::INVALID_ARGUMENT, "node-b is claimed by another"};
+  input_ = spec::FilledReferenceSpec();
+  EXPECT_EQ(Run({"rollout", "apply", "-f", "-"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "ctl: node-b is claimed by another\n");
+}
+
+TEST_F(CtlTest, ApplyWaitEndsWhenItServesAndShowsWhatChanged) {
+  *controller_.apply_reply.mutable_rollout() =
+      RolloutIn(v1::Rollout::PROGRESSING, v1::Task::PENDING);
+  controller_.watches = {{RolloutIn(v1::Rollout::PROGRESSING, v1::Task::RUNNING, 1),
+                          RolloutIn(v1::Rollout::SERVING, v1::Task::RUNNING, 2),
+                          RolloutIn(v1::Rollout::SERVING, v1::Task::CURRENT, 3)}};
+  input_ = spec::FilledReferenceSpec();
+  EXPECT_EQ(Run({"rollout", "apply", "-f", "-", "--wait"}), ExitCode::kDone);
+  EXPECT_THAT(out_, ContainsRegex("driver@node-a +running\n"));
+  EXPECT_THAT(out_, ContainsRegex("driver@node-a +current\n"));
+  EXPECT_THAT(out_, HasSubstr("curl http://192.168.0.15:8006/v1/chat/completions"));
+  EXPECT_THAT(out_, Not(HasSubstr("\x1b[")));
+}
+
+TEST_F(CtlTest, AnOlderRevisionThatServesDoesNotEndTheWait) {
+  *controller_.apply_reply.mutable_rollout() =
+      RolloutIn(v1::Rollout::PROGRESSING, v1::Task::PENDING);
+  v1::Rollout older = RolloutIn(v1::Rollout::SERVING, v1::Task::CURRENT, 1);
+  older.set_revision(2);
+  controller_.watches = {{older, RolloutIn(v1::Rollout::FAILED, v1::Task::FAILED, 2)}};
+  input_ = spec::FilledReferenceSpec();
+  EXPECT_EQ(Run({"rollout", "apply", "-f", "-", "--wait"}), ExitCode::kFailed);
+}
+
+TEST_F(CtlTest, AWaitOutlivesTheControllersReboot) {
+  controller_.watches = {{RolloutIn(v1::Rollout::PROGRESSING, v1::Task::RUNNING, 1)},
+                         {RolloutIn(v1::Rollout::SERVING, v1::Task::CURRENT, 2)}};
+  controller_.watch_ends = {{grpc::StatusCode::UNAVAILABLE, "going down"}};
+  EXPECT_EQ(Run({"rollout", "watch", "qwen3-235b"}), ExitCode::kDone);
+  EXPECT_THAT(err_, HasSubstr("the controller is not reachable; waiting for it"));
+  EXPECT_THAT(controller_.calls(), ElementsAre("watch", "watch"));
+}
+
+TEST_F(CtlTest, WatchTimesOut) {
+  controller_.watches = {{RolloutIn(v1::Rollout::PROGRESSING, v1::Task::RUNNING, 1)}};
+  EXPECT_EQ(Run({"rollout", "watch", "qwen3-235b", "--timeout", "200ms"}), ExitCode::kTimedOut);
+  EXPECT_THAT(err_, HasSubstr("qwen3-235b is not done after 200ms"));
+}
+
+TEST_F(CtlTest, WatchPrintsJsonLines) {
+  controller_.watches = {{RolloutIn(v1::Rollout::FAILED, v1::Task::FAILED, 1)}};
+  EXPECT_EQ(Run({"rollout", "watch", "qwen3-235b", "-o", "json"}), ExitCode::kFailed);
+  EXPECT_THAT(out_, ContainsRegex("^\\{\"name\":\"qwen3-235b\".*\\}\n$"));
+}
+
+TEST_F(CtlTest, StatusExitsOneForAFailedRollout) {
+  *controller_.rollouts.add_rollouts() = RolloutIn(v1::Rollout::FAILED, v1::Task::FAILED);
+  EXPECT_EQ(Run({"rollout", "status", "qwen3-235b"}), ExitCode::kFailed);
+  EXPECT_EQ(Run({"rollout", "status"}), ExitCode::kDone);
+  EXPECT_THAT(out_, ContainsRegex("qwen3-235b +3 +failed"));
+  EXPECT_EQ(Run({"rollout", "status", "qwen3-235b", "-o", "yaml"}), ExitCode::kFailed);
+  EXPECT_THAT(out_, HasSubstr("phase: failed\n"));
+}
+
+TEST_F(CtlTest, AnUnknownRolloutIsAFailure) {
+  EXPECT_EQ(Run({"rollout", "status", "nobody"}), ExitCode::kFailed);
+  EXPECT_EQ(err_, "ctl: no rollout nobody\n");
+}
+
+TEST_F(CtlTest, NoControllerIsUnreachable) {
+  EXPECT_EQ(RunAlone({"node", "list", "--insecure-loopback", "127.0.0.1:1"}),
+            ExitCode::kUnreachable);
+  EXPECT_THAT(err_, HasSubstr("the controller is not reachable"));
+  EXPECT_EQ(RunAlone({"rollout", "watch", "x", "--insecure-loopback", "127.0.0.1:1"}),
+            ExitCode::kUnreachable);
+}
+
+TEST_F(CtlTest, PlaintextIsForLoopbackOnly) {
+  for (const char* address : {"192.0.2.1:7600", "127.example.com:7600", "controller:7600"}) {
+    EXPECT_EQ(RunAlone({"node", "list", "--insecure-loopback", address}), ExitCode::kUsage)
+        << address;
+  }
+}
+
+TEST_F(CtlTest, PermissionDeniedIsAFailureThatSaysSo) {
+  controller_.status = {grpc::StatusCode::PERMISSION_DENIED, "viewer may not reboot"};
+  EXPECT_EQ(Run({"node", "reboot", "node-a"}), ExitCode::kFailed);
+  EXPECT_EQ(err_, "ctl: not allowed: viewer may not reboot\n");
+}
+
+TEST_F(CtlTest, ControlsSendTheirVerb) {
+  EXPECT_EQ(Run({"rollout", "retry", "q"}), ExitCode::kDone);
+  EXPECT_EQ(Run({"rollout", "restart", "q", "--from", "docker@node-b"}), ExitCode::kDone);
+  EXPECT_EQ(Run({"rollout", "pause", "q"}), ExitCode::kDone);
+  EXPECT_EQ(Run({"rollout", "resume", "q"}), ExitCode::kDone);
+  EXPECT_EQ(Run({"rollout", "cancel", "q"}), ExitCode::kDone);
+  EXPECT_EQ(Run({"rollout", "delete", "q"}), ExitCode::kDone);
+  EXPECT_EQ(Run({"node", "reboot", "node-b"}), ExitCode::kDone);
+  EXPECT_THAT(controller_.calls(),
+              ElementsAre("RETRY q ", "RESTART q docker@node-b", "PAUSE q ", "RESUME q ",
+                          "CANCEL q ", "delete q", "reboot node-b"));
+}
+
+TEST_F(CtlTest, EventsTurnAllPages) {
+  for (uint64_t id = 1; id <= 5; ++id) {
+    v1::Event event;
+    event.set_id(id);
+    event.set_kind("OperationStarted");
+    event.set_message(absl::StrCat("event ", id));
+    controller_.events.push_back(event);
+  }
+  EXPECT_EQ(Run({"rollout", "events"}), ExitCode::kDone);
+  for (int id = 1; id <= 5; ++id) EXPECT_THAT(out_, HasSubstr(absl::StrCat("event ", id, "\n")));
+  EXPECT_EQ(Run({"rollout", "events", "--after", "4"}), ExitCode::kDone);
+  EXPECT_THAT(out_, Not(HasSubstr("event 4")));
+}
+
+TEST_F(CtlTest, LogsPrintTheLinesAndNothingThatSteersATerminal) {
+  controller_.log.resize(2);
+  controller_.log[0].mutable_operation()->set_id("x");
+  controller_.log[1].set_log_line("in\x1b[31mstalled");
+  EXPECT_EQ(Run({"rollout", "logs", "q", "driver@node-a"}), ExitCode::kDone);
+  EXPECT_EQ(out_, "in [31mstalled\n");
+}
+
+TEST_F(CtlTest, TokensStandAloneOnTheirLine) {
+  EXPECT_EQ(Run({"token", "create", "--node", "node-b", "--valid-for", "24h"}), ExitCode::kDone);
+  EXPECT_EQ(out_, "npufleet.node-b.s.d\n");
+  EXPECT_THAT(controller_.calls(), ElementsAre("token 86400"));
+}
+
+TEST_F(CtlTest, VersionNamesBothSides) {
+  EXPECT_EQ(Run({"version"}), ExitCode::kDone);
+  EXPECT_EQ(out_, "ctl         0.1.0 (abc)\ncontroller  9.9 (abc), epoch 0\n");
+}
+
+TEST_F(CtlTest, WrongCommandLinesAreUsage) {
+  EXPECT_EQ(RunAlone({}), ExitCode::kUsage);
+  EXPECT_EQ(RunAlone({"rollout", "statsu"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "ctl: no command \"statsu\" in rollout; did you mean \"status\"?\n");
+  EXPECT_EQ(RunAlone({"rollout", "apply"}), ExitCode::kUsage);
+  EXPECT_EQ(RunAlone({"node", "list", "-o", "xml"}), ExitCode::kUsage);
+  EXPECT_EQ(RunAlone({"rollout", "apply", "-f", "-", "--timeout", "soon"}), ExitCode::kUsage);
+  EXPECT_THAT(err_, HasSubstr("needs a duration like 30s"));
+}
+
+TEST_F(CtlTest, HelpOfEachCommandHasExamples) {
+  for (std::vector<std::string> command :
+       std::vector<std::vector<std::string>>{{"rollout", "apply"},
+                                             {"rollout", "plan"},
+                                             {"rollout", "status"},
+                                             {"rollout", "watch"},
+                                             {"rollout", "history"},
+                                             {"rollout", "logs"},
+                                             {"rollout", "events"},
+                                             {"rollout", "retry"},
+                                             {"rollout", "restart"},
+                                             {"rollout", "pause"},
+                                             {"rollout", "resume"},
+                                             {"rollout", "cancel"},
+                                             {"rollout", "delete"},
+                                             {"node", "list"},
+                                             {"node", "show"},
+                                             {"node", "reboot"},
+                                             {"npu"},
+                                             {"chat"},
+                                             {"token", "create"},
+                                             {"spec", "validate"},
+                                             {"spec", "schema"},
+                                             {"version"},
+                                             {"completion"}}) {
+    command.push_back("--help");
+    EXPECT_EQ(RunAlone(command), ExitCode::kDone);
+    EXPECT_THAT(out_, HasSubstr("Examples:\n  ")) << command[0];
+  }
+}
+
+TEST_F(CtlTest, ConfigurationErrorsNameTheFile) {
+  EXPECT_EQ(RunAlone({"node", "list", "--config", "/nowhere/config.yaml"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "ctl: /nowhere/config.yaml cannot be read\n");
+  std::string file = SpecFile("controller: 127.0.0.1:7600\ncertifcate: x\n");
+  EXPECT_EQ(RunAlone({"node", "list", "--config", file}), ExitCode::kUsage);
+  EXPECT_THAT(err_, HasSubstr(":2: unknown key \"certifcate\""));
+  file = SpecFile("controller: 127.0.0.1:7600\nca: ca.pem\ncertificate: c.pem\nkey: k.pem\n");
+  EXPECT_EQ(RunAlone({"node", "list", "--config", file}), ExitCode::kUsage);
+  EXPECT_THAT(err_, HasSubstr("/ca.pem"));
+}
+
+TEST_F(CtlTest, SpecValidateNeedsNoController) {
+  std::string file = SpecFile(spec::FilledReferenceSpec());
+  EXPECT_EQ(RunAlone({"spec", "validate", "-f", file}), ExitCode::kDone);
+  EXPECT_THAT(out_, HasSubstr(": ok\nnote: ray start gets"));
+  EXPECT_EQ(RunAlone({"spec", "schema"}), ExitCode::kDone);
+  EXPECT_EQ(out_, spec::ReadSourceFile("deploy/specs/deployment.schema.json"));
+}
+
+TEST_F(CtlTest, CompletionKnowsAllCommands) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    EXPECT_EQ(RunAlone({"completion", shell}), ExitCode::kDone);
+    EXPECT_THAT(out_, HasSubstr("history")) << shell;
+  }
+  EXPECT_EQ(RunAlone({"completion", "tcsh"}), ExitCode::kUsage);
+}
+
+TEST_F(CtlTest, ChatNeedsARolloutThatServes) {
+  EXPECT_EQ(Run({"chat", "你是谁"}), ExitCode::kFailed);
+  EXPECT_THAT(err_, HasSubstr("no rollout serves"));
+  *controller_.rollouts.add_rollouts() = RolloutIn(v1::Rollout::SERVING, v1::Task::CURRENT);
+  controller_.rollouts.mutable_rollouts(0)->set_endpoint("http://127.0.0.1:1");
+  EXPECT_EQ(Run({"chat", "你是谁"}), ExitCode::kUnreachable);
+}
+
+}  // namespace
+}  // namespace npufleet::ctl
