@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/service/join.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "agent/host/json.h"
+#include "common/status_macros.h"
+#include "common/string_views.h"
+#include "common/tls/certificate_authority.h"
+#include "common/tls/identity.h"
+#include "common/tls/join_token.h"
+#include "common/tls/keys.h"
+
+namespace npufleet::service {
+namespace {
+
+// The CA's certificate, whoever sent it: it is trusted only because its digest is the token's.
+absl::StatusOr<std::string> PinnedCa(host::Host& host, const JoinOptions& options,
+                                     const std::string& url, const tls::JoinToken& token) {
+  std::string pem;
+  if (!options.ca_file.empty()) {
+    ASSIGN_OR_RETURN(pem, tls::ReadWholeFile(options.ca_file));
+  } else {
+    host::HttpRequest request;
+    request.url = url + "/join/ca";
+    request.verify_peer = false;
+    request.follow_redirects = false;
+    ASSIGN_OR_RETURN(host::HttpResponse response, host.http->Send(request));
+    if (response.status != 200) {
+      return absl::UnavailableError(
+          absl::StrCat(request.url, " answered ", response.status, ": is it the controller?"));
+    }
+    pem = response.body;
+  }
+  ASSIGN_OR_RETURN(std::string digest, tls::Sha256OfCertificate(pem));
+  if (digest != token.ca_sha256) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("the CA of ", url, " is not the one that the token names (",
+                     digest.substr(0, 16), "… instead of ", token.ca_sha256.substr(0, 16),
+                     "…): wrong controller, an old token, or somebody in between"));
+  }
+  return pem;
+}
+
+absl::Status Refused(const host::HttpResponse& response) {
+  const host::Json body = host::ParseJson(response.body);
+  std::string message = host::TextOf(host::Member(body, "error"), "message");
+  if (message.empty()) message = absl::StrCat("HTTP status ", response.status);
+  return absl::PermissionDeniedError(absl::StrCat("the controller refused: ", message));
+}
+
+}  // namespace
+
+absl::Status Join(host::Host& host, const JoinOptions& options) {
+  ASSIGN_OR_RETURN(tls::JoinToken token, tls::ParseJoinToken(options.token));
+  const std::string name = options.name.empty() ? token.node : options.name;
+  if (name != token.node) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the token is for node ", token.node, ", not for ", name));
+  }
+  if (options.address.empty()) {
+    return absl::InvalidArgumentError(
+        "--address is missing: where the controller reaches this node");
+  }
+  if (!absl::StartsWith(options.controller, "https://")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--controller must be https://HOST:7601, not ", options.controller));
+  }
+  const std::string url(absl::StripSuffix(options.controller, "/"));
+
+  tls::Identity identity;
+  ASSIGN_OR_RETURN(identity.ca_pem, PinnedCa(host, options, url, token));
+  ASSIGN_OR_RETURN(identity.key_pem, tls::GenerateKey());
+  ASSIGN_OR_RETURN(std::string csr,
+                   tls::MakeCsr(identity.key_pem, name, tls::HostOfAddress(options.address)));
+  const host::Filesystem files("/");
+  const std::string trusted = options.identity_directory + "/.joining-ca.pem";
+  RETURN_IF_ERROR(files.Write(trusted, identity.ca_pem));
+  host::HttpRequest request;
+  request.method = "POST";
+  request.url = url + "/join";
+  request.headers["Content-Type"] = "application/json";
+  request.ca_file = trusted;
+  request.follow_redirects = false;
+  request.body = host::Json{
+      {"node", name},
+      {"secret", token.secret},
+      {"address", options.address},
+      {"csr", csr}}.dump(-1, ' ', false, host::Json::error_handler_t::replace);
+  absl::StatusOr<host::HttpResponse> response = host.http->Send(request);
+  files.Remove(trusted).IgnoreError();
+  RETURN_IF_ERROR(response.status());
+  if (response->status != 200) return Refused(*response);
+  identity.certificate_pem = host::TextOf(host::ParseJson(response->body), "certificate");
+  if (identity.certificate_pem.empty()) {
+    return absl::InternalError("the controller's answer holds no certificate");
+  }
+  return tls::SaveIdentity(options.identity_directory, identity);
+}
+
+}  // namespace npufleet::service

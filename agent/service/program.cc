@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/service/program.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "agent/npu/inventory.h"
+#include "agent/service/agent.h"
+#include "agent/verbs/verb.h"
+#include "common/log.h"
+#include "common/notify.h"
+#include "common/status_macros.h"
+
+namespace npufleet::service {
+namespace {
+
+constexpr absl::Duration kStopLimit = absl::Milliseconds(1200);
+
+std::string HostName() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+absl::StatusOr<std::unique_ptr<Agent>> StartAgent(host::Host& host, const Config& config,
+                                                  bool insecure_loopback,
+                                                  const std::string& version) {
+  AgentOptions options;
+  options.node = config.name.empty() ? HostName() : config.name;
+  options.listen = config.listen;
+  options.state_directory = config.state_directory;
+  options.version = version;
+  options.make_verb = [&host](const v1::Subject& subject) {
+    return verbs::MakeVerb(subject, host);
+  };
+  options.read_inventory = npu::ReadInventory;
+  if (insecure_loopback) {
+    if (!absl::StartsWith(config.listen, "127.0.0.1:")) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--insecure-loopback listens on 127.0.0.1 only, not on ", config.listen));
+    }
+    options.credentials = grpc::InsecureServerCredentials();
+  } else {
+    ASSIGN_OR_RETURN(options.credentials, ControllerOnly(config.identity_directory));
+  }
+  return Agent::Start(host, std::move(options));
+}
+
+// Tells the watchdog that the agent lives, for as long as it does, until a signal asks it to stop.
+int WaitForSignal(const sigset_t& signals, Agent& agent) {
+  const absl::Duration period = notify::WatchdogPeriod();
+  const timespec timeout = absl::ToTimespec(std::min(period, absl::Hours(1)));
+  while (true) {
+    int signal = sigtimedwait(&signals, nullptr, &timeout);
+    if (signal > 0) return signal;
+    if (period == absl::InfiniteDuration()) continue;
+    absl::Status health = agent.CheckHealth();
+    if (!health.ok()) log::Error("the journal does not answer: ", health.message());
+    // A full disk is no reason to be restarted: that it answered at all is what counts.
+    notify::Send("WATCHDOG=1");
+  }
+}
+
+}  // namespace
+
+int ServeUntilStopped(const Config& config, bool insecure_loopback, const std::string& version) {
+  log::SetLevel(log::LevelFromName(config.log_level));
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  // Each thread's own heap would keep what its first busy minute needed.
+  mallopt(M_ARENA_MAX, 2);
+
+  std::unique_ptr<host::Host> host = host::MakeHost(config.host);
+  absl::StatusOr<std::unique_ptr<Agent>> agent =
+      StartAgent(*host, config, insecure_loopback, version);
+  if (!agent.ok()) {
+    log::Error("cannot serve: ", agent.status().message());
+    return 1;
+  }
+  log::Info("npufleet-agent ", version, " listens on port ", (*agent)->port());
+  notify::Ready(absl::StrCat("listening on ", config.listen));
+  const int signal = WaitForSignal(signals, **agent);
+  log::Info("stopping (signal ", signal, "); supervised steps go on");
+  notify::Stopping();
+  // What did not come back by then is resumed by the next agent from the journal, as after a crash.
+  if (!(*agent)->Stop(kStopLimit)) log::Warning("an operation did not return in time");
+  std::_Exit(0);
+}
+
+}  // namespace npufleet::service
