@@ -241,6 +241,21 @@ class Stepper {
     if (observation.sight != Sight::kUnknown) task.unknown_since = absl::InfiniteFuture();
     if (was_alive && !task.alive && !task.operation) {
       evaluation_.Note("TaskLost", task, absl::StrCat(task.plan.id, ": ", observation.reason));
+      LookBelow(task);
+    }
+  }
+
+  // What has gone may have gone with what it stood on, whose report comes a moment later: nothing is
+  // run again before that has been looked at afresh.
+  void LookBelow(const Task& task) {
+    for (const int need : task.needs) {
+      Task& below = state_.tasks[need];
+      if (!below.plan.running || below.operation || below.retired) continue;
+      if (!state_.nodes[below.plan.node].connected || below.awaiting_report) continue;
+      below.awaiting_report = true;
+      below.checking.clear();
+      evaluation_.Touch(need);
+      LookBelow(below);
     }
   }
 
@@ -315,6 +330,7 @@ class Stepper {
 
   void Succeeded(Task& task, const StartOperation& operation, const Observation& observation) {
     if (operation.action == Action::kStop) {
+      task.alive = false;  // not lost: we stopped it
       See(task, {.sight = Sight::kAbsent, .reason = "stopped"}, "");
       task.attempts = 0;
       evaluation_.Note("Stopped", task, absl::StrCat(task.plan.id, " is stopped"));

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/core/step.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace npufleet::core {
+namespace {
+
+using Result = OperationEnded::Result;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// image ──> container ──> serve ──> probe, all on node a; driver under the container.
+Graph SmallGraph(uint64_t revision = 1) {
+  Graph graph;
+  graph.revision = revision;
+  graph.tasks = {
+      {.id = "driver@a", .stage = "driver", .node = "a", .want = "d", .disturbs = true},
+      {.id = "image@a", .stage = "image", .node = "a", .want = "i", .prepares = true, .interruptible = true,
+       .locks = {{"docker", false}}},
+      {.id = "container@a", .stage = "container", .node = "a", .needs = {"driver@a", "image@a"}, .want = "c",
+       .running = true, .disturbs = true, .locks = {{"docker", false}}},
+      {.id = "serve@a", .stage = "serve", .node = "a", .needs = {"container@a"}, .want = "s",
+       .running = true, .disturbs = true},
+      {.id = "probe@a", .stage = "probe", .node = "a", .needs = {"serve@a"}, .want = "p"},
+  };
+  return graph;
+}
+
+class StepTest : public testing::Test {
+ protected:
+  StepTest() {
+    state_.deployment = "qwen";
+    state_.epoch = 7;
+  }
+
+  template <typename What>
+  void Tell(What what) {
+    now_ += absl::Milliseconds(1);
+    StepResult result = Step(state_, {now_, std::move(what)});
+    checks_.clear();
+    starts_.clear();
+    cancels_.clear();
+    for (const Command& command : result.commands) {
+      if (auto* check = std::get_if<CheckTask>(&command)) checks_.push_back(check->task);
+      if (auto* start = std::get_if<StartOperation>(&command)) starts_.push_back(*start);
+      if (auto* cancel = std::get_if<CancelOperation>(&command)) cancels_.push_back(cancel->operation);
+    }
+  }
+
+  std::vector<std::string> Started() const {
+    std::vector<std::string> names;
+    for (const StartOperation& start : starts_) {
+      const char* action = start.action == Action::kStop ? "stop " : start.action == Action::kReboot ? "reboot " : "";
+      names.push_back(absl::StrCat(action, start.task.empty() ? start.node : start.task));
+    }
+    return names;
+  }
+
+  const Task& Of(const std::string& id) const { return *state_.Find(id); }
+
+  void See(const std::string& id, Sight sight, std::string token = "", std::string reason = "") {
+    const std::string stamp = Of(id).checking.empty() ? StampOf(state_, Of(id)) : Of(id).checking;
+    Tell(Observed{id, stamp, {.sight = sight, .token = token, .reason = reason}});
+  }
+
+  void Succeed(const std::string& id, const std::string& token) {
+    ASSERT_TRUE(Of(id).operation.has_value()) << id << ": " << Of(id).reason;
+    const bool stop = Of(id).operation->action == Action::kStop;
+    Tell(OperationEnded{Of(id).operation->operation, Result::kSucceeded,
+                        {.sight = stop ? Sight::kAbsent : Sight::kPresent, .token = stop ? "" : token}});
+  }
+
+  void Fail(const std::string& id, Failure failure) {
+    ASSERT_TRUE(Of(id).operation.has_value());
+    OperationEnded ended{.operation = Of(id).operation->operation, .result = Result::kFailed};
+    ended.failure = std::move(failure);
+    Tell(ended);
+  }
+
+  // From nothing to serving.
+  void Serve() {
+    Tell(SpecApplied{SmallGraph()});
+    Tell(NodeConnected{"a", "boot-1"});
+    for (const char* id : {"driver@a", "image@a"}) See(id, Sight::kAbsent, "", "not there");
+    Succeed("driver@a", "25.0");
+    Succeed("image@a", "sha256:1");
+    See("container@a", Sight::kAbsent);
+    Succeed("container@a", "c1");
+    See("serve@a", Sight::kAbsent);
+    Succeed("serve@a", "s1");
+    See("probe@a", Sight::kPresent, "tokens");
+    ASSERT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+  }
+
+  State state_;
+  absl::Time now_ = absl::FromUnixSeconds(1000);
+  std::vector<std::string> checks_;
+  std::vector<StartOperation> starts_;
+  std::vector<std::string> cancels_;
+};
+
+TEST_F(StepTest, NothingIsDoneBeforeTheNodeIsReached) {
+  Tell(SpecApplied{SmallGraph()});
+  EXPECT_THAT(checks_, IsEmpty());
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(ReasonOf(state_), HasSubstr("has not been reached yet"));
+}
+
+TEST_F(StepTest, LooksBeforeItActsAndRunsIndependentStagesSideBySide) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  EXPECT_THAT(checks_, ElementsAre("driver@a", "image@a"));
+  EXPECT_THAT(Started(), IsEmpty());
+  See("driver@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), IsEmpty()) << "image has not been looked at: the node has not reported";
+  See("image@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), ElementsAre("driver@a", "image@a"));
+}
+
+TEST_F(StepTest, AnOperationIsNamedByEpochDeploymentRevisionTaskAndNumber) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  See("image@a", Sight::kPresent, "sha256:1");
+  See("driver@a", Sight::kAbsent);
+  ASSERT_EQ(starts_.size(), 1u);
+  EXPECT_EQ(starts_[0].operation, "7/qwen/1/driver@a/1");
+  EXPECT_EQ(starts_[0].boot_id, "boot-1");
+}
+
+TEST_F(StepTest, WhatIsPresentIsNeverRun) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  See("driver@a", Sight::kPresent, "25.0");
+  See("image@a", Sight::kPresent, "sha256:1");
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(checks_, ElementsAre("container@a"));
+}
+
+TEST_F(StepTest, ServesAndIsStill) {
+  Serve();
+  Tell(SpecApplied{SmallGraph()});
+  EXPECT_EQ(checks_.size(), 5u) << "an unchanged spec is looked at afresh, all of it at once";
+  EXPECT_THAT(Started(), IsEmpty());
+}
+
+TEST_F(StepTest, ALostContainerTakesExactlyWhatStandsOnIt) {
+  Serve();
+  See("serve@a", Sight::kAbsent);
+  EXPECT_THAT(checks_, ElementsAre("container@a")) << "it may have gone with what it stood on";
+  EXPECT_THAT(Started(), IsEmpty());
+  See("container@a", Sight::kAbsent, "", "exited (137)");
+  EXPECT_THAT(Started(), ElementsAre("container@a"));
+  Succeed("container@a", "c2");
+  EXPECT_THAT(checks_, ElementsAre("serve@a"));
+  See("serve@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), ElementsAre("serve@a"));
+}
+
+TEST_F(StepTest, StopsWhatRunsOnTopBeforeItDisturbs) {
+  Serve();
+  Tell(RestartRequested{"container", ""});
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+  Succeed("serve@a", "");
+  EXPECT_THAT(Started(), ElementsAre("container@a"));
+  EXPECT_TRUE(starts_[0].redo);
+}
+
+TEST_F(StepTest, PreparesWhileTheOldStillServes) {
+  Serve();
+  Graph changed = SmallGraph(2);
+  changed.tasks[1].want = "i2";
+  changed.tasks[2].want = "c2";
+  Tell(SpecApplied{changed});
+  See("driver@a", Sight::kPresent, "25.0");
+  See("image@a", Sight::kAbsent);
+  See("container@a", Sight::kAbsent, "c1", "made for another image");
+  See("serve@a", Sight::kPresent, "s1");
+  EXPECT_THAT(Started(), IsEmpty());
+  See("probe@a", Sight::kPresent, "tokens");
+  EXPECT_THAT(Started(), ElementsAre("image@a"));
+  EXPECT_TRUE(IsServing(state_));
+  Succeed("image@a", "sha256:2");
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_TRUE(IsServing(state_)) << "the new image is there and nothing has been stopped for it yet";
+  See("container@a", Sight::kAbsent, "c1", "made for another image");
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+}
+
+TEST_F(StepTest, TheSameTokenTouchesNothingAbove) {
+  Serve();
+  Tell(RestartRequested{"image", ""});
+  EXPECT_THAT(Started(), ElementsAre("image@a"));
+  Succeed("image@a", "sha256:1");
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+}
+
+TEST_F(StepTest, UnknownStartsNothingUntilItsLimit) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  See("image@a", Sight::kPresent, "sha256:1");
+  See("driver@a", Sight::kUnknown, "", "-8005");
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kWaiting);
+  now_ = state_.NextWake();
+  Tell(TimePassed());
+  EXPECT_EQ(PhaseOf(state_), Phase::kFailed);
+  EXPECT_THAT(ReasonOf(state_), HasSubstr("-8005"));
+}
+
+TEST_F(StepTest, DriftIsTakenAsFound) {
+  Serve();
+  See("driver@a", Sight::kDrifted, "26.0", "26.0 is installed, 25.0 is wanted");
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_TRUE(Of("driver@a").current);
+}
+
+TEST_F(StepTest, RetriesAfterABackoffAndGivesUpAfterTheLimit) {
+  Graph graph = SmallGraph();
+  graph.retry.attempts = 2;
+  Tell(SpecApplied{graph});
+  Tell(NodeConnected{"a", "boot-1"});
+  See("image@a", Sight::kPresent, "sha256:1");
+  See("driver@a", Sight::kAbsent);
+  Fail("driver@a", {.failure_class = FailureClass::kTransient, .symptom = "no route"});
+  EXPECT_THAT(checks_, ElementsAre("driver@a"));
+  See("driver@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), IsEmpty());
+  now_ = state_.NextWake();
+  Tell(TimePassed());
+  EXPECT_THAT(Started(), ElementsAre("driver@a"));
+  Fail("driver@a", {.failure_class = FailureClass::kTransient, .symptom = "no route"});
+  EXPECT_TRUE(Of("driver@a").given_up);
+  See("driver@a", Sight::kAbsent);
+  EXPECT_EQ(PhaseOf(state_), Phase::kFailed);
+  Tell(RetryRequested());
+  See("driver@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), ElementsAre("driver@a"));
+}
+
+TEST_F(StepTest, AConfigFailureOfACheckStopsAtOnceAndLooksAgainWhenItChanges) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  See("image@a", Sight::kPresent, "sha256:1");
+  Observation foreign{.sight = Sight::kAbsent, .reason = "foreign"};
+  foreign.failure = Failure{.failure_class = FailureClass::kConfig, .symptom = "port 6379 is taken"};
+  Tell(Observed{"driver@a", StampOf(state_, Of("driver@a")), foreign});
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_TRUE(Of("driver@a").given_up);
+  See("driver@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), ElementsAre("driver@a"));
+}
+
+TEST_F(StepTest, RebootsOnceWhatIsInEffectFromTheNextBootOn) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  See("image@a", Sight::kPresent, "sha256:1");
+  See("driver@a", Sight::kAbsent);
+  const std::string operation = Of("driver@a").operation->operation;
+  Tell(OperationEnded{operation, Result::kSucceeded, {.sight = Sight::kAbsent, .reboot_needed = true}});
+  EXPECT_THAT(Started(), ElementsAre("reboot a"));
+  Tell(NodeLost{"a", "rebooting"});
+  Tell(NodeConnected{"a", "boot-2"});
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(checks_, Contains("driver@a"));
+  See("driver@a", Sight::kPresent, "25.0");
+  See("image@a", Sight::kPresent, "sha256:1");
+  EXPECT_THAT(checks_, ElementsAre("container@a"));
+}
+
+TEST_F(StepTest, AnAnswerToAnOldOperationChangesNothing) {
+  Serve();
+  Tell(OperationEnded{"7/qwen/1/driver@a/1", Result::kFailed});
+  EXPECT_EQ(PhaseOf(state_), Phase::kServing);
+}
+
+TEST_F(StepTest, AnUnreachableNodeIsLeftAlone) {
+  Serve();
+  Tell(NodeLost{"a", "no sign of life"});
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kServing) << "what is last known stands";
+  Tell(NodeConnected{"a", "boot-1"});
+  EXPECT_EQ(checks_.size(), 5u);
+  EXPECT_THAT(Started(), IsEmpty());
+}
+
+TEST_F(StepTest, PausedStartsNothingAndLooksOn) {
+  Serve();
+  Tell(PauseRequested());
+  See("serve@a", Sight::kAbsent, "", "gone");
+  See("container@a", Sight::kPresent, "c1");
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kPaused);
+  Tell(ResumeRequested());
+  EXPECT_THAT(Started(), ElementsAre("serve@a"));
+}
+
+TEST_F(StepTest, CancelStopsWhatRunsAndKeepsIt) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  for (const char* id : {"driver@a", "image@a"}) See(id, Sight::kAbsent);
+  Tell(CancelRequested());
+  EXPECT_EQ(cancels_.size(), 2u);
+  Tell(OperationEnded{Of("image@a").operation->operation, Result::kCancelled});
+  See("image@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kCancelled);
+}
+
+TEST_F(StepTest, DeleteStopsWhatRunsFromTheTopAndLeavesWhatIsInstalled) {
+  Serve();
+  Graph empty;
+  empty.revision = 2;
+  Tell(SpecApplied{empty});
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+  Succeed("serve@a", "");
+  EXPECT_THAT(Started(), ElementsAre("stop container@a"));
+  Succeed("container@a", "");
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kDeleted);
+}
+
+TEST_F(StepTest, AFullDiskIsNoReasonToDoubtWhatStands) {
+  Graph graph = SmallGraph();
+  graph.tasks[0].condition = true;
+  Tell(SpecApplied{graph});
+  Tell(NodeConnected{"a", "boot-1"});
+  See("driver@a", Sight::kPresent, "os");
+  Observation full{.sight = Sight::kAbsent, .reason = "3 GiB free, 500 wanted"};
+  full.failure = Failure{.failure_class = FailureClass::kConfig, .symptom = "disk"};
+  Tell(Observed{"driver@a", StampOf(state_, Of("driver@a")), full});
+  EXPECT_TRUE(Of("driver@a").current);
+  EXPECT_EQ(Of("driver@a").reason, "3 GiB free, 500 wanted");
+}
+
+TEST_F(StepTest, AnExclusiveLockWaitsForItsHolders) {
+  Graph graph;
+  graph.revision = 1;
+  graph.tasks = {
+      {.id = "image@a", .stage = "image", .node = "a", .want = "i", .locks = {{"docker", false}}},
+      {.id = "runtime@a", .stage = "runtime", .node = "a", .want = "r", .locks = {{"docker", true}}},
+      {.id = "other@a", .stage = "other", .node = "a", .want = "o", .locks = {{"docker", false}}},
+  };
+  Tell(SpecApplied{graph});
+  Tell(NodeConnected{"a", "boot-1"});
+  See("other@a", Sight::kPresent, "o");
+  See("runtime@a", Sight::kPresent, "r");
+  See("image@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), ElementsAre("image@a"));
+  See("runtime@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(Of("runtime@a").reason, HasSubstr("held by image@a"));
+  See("other@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), IsEmpty()) << "a waiting exclusive bars new holders";
+  Succeed("image@a", "i1");
+  EXPECT_THAT(Started(), ElementsAre("runtime@a"));
+}
+
+}  // namespace
+}  // namespace npufleet::core
