@@ -9,7 +9,7 @@
 #include <ctime>
 
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "common/clock.h"
 #include "common/status_macros.h"
 #include "common/tls/openssl.h"
 
@@ -43,7 +43,7 @@ bool SetFrame(X509* certificate, EVP_PKEY* key, absl::Duration lifetime) {
   BIGNUM* number = BN_bin2bn(serial, sizeof serial, nullptr);
   BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate));
   BN_free(number);
-  const time_t now = absl::ToTimeT(absl::Now());
+  const time_t now = absl::ToTimeT(Clock::Real().Now());
   const time_t from = now - absl::ToInt64Seconds(kClockTolerance);
   const time_t until = now + absl::ToInt64Seconds(lifetime);
   return X509_set_version(certificate, 2) == 1 &&

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "common/clock.h"
 #include "grpcpp/create_channel.h"
 
 namespace npufleet::fleet {
@@ -30,7 +30,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
 }
 
 std::chrono::system_clock::time_point Deadline(absl::Duration after) {
-  return absl::ToChronoTime(absl::Now() + after);
+  return std::chrono::system_clock::now() + absl::ToChronoMicroseconds(after);
 }
 
 bool IsFinal(v1::Operation::State state) {
@@ -162,12 +162,12 @@ void AgentClient::Loop() {
       if (stopping_) return;
       replied_ = false;
       stream_done_ = false;
-      last_reply_ = absl::Now();
+      last_reply_ = Clock::Real().Elapsed();
       stream_ = std::make_unique<ObserveStream>(this);
       stream_->Begin(stub_.get());
       while (!stream_done_) {
         changed_.WaitWithTimeout(&mutex_, absl::Seconds(1));
-        if (stopping_ || absl::Now() - last_reply_ > kSilence) {
+        if (stopping_ || Clock::Real().Elapsed() - last_reply_ > kSilence) {
           lost_reason_ = absl::StrCat("no sign of life for ", absl::FormatDuration(kSilence));
           stream_->Cancel();
           while (!stream_done_) changed_.Wait(&mutex_);
@@ -202,7 +202,7 @@ void AgentClient::OnReply(const v1::ObserveReply& reply) {
     absl::MutexLock lock(&mutex_);
     first = !replied_;
     replied_ = true;
-    last_reply_ = absl::Now();
+    last_reply_ = Clock::Real().Elapsed();
     if (first) {
       for (auto& [id, running] : running_) {
         if (!running.asked) Ask(id);

@@ -94,7 +94,7 @@ class AgentClient {
   absl::CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool replied_ ABSL_GUARDED_BY(mutex_) = false;       // on this connection
-  absl::Time last_reply_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration last_reply_ ABSL_GUARDED_BY(mutex_);
   int calls_ ABSL_GUARDED_BY(mutex_) = 0;              // outstanding on gRPC's side
   std::unique_ptr<ObserveStream> stream_ ABSL_GUARDED_BY(mutex_);
   bool stream_done_ ABSL_GUARDED_BY(mutex_) = true;
