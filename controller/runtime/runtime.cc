@@ -112,6 +112,9 @@ void Runtime::Post(Item item) {
 absl::Status Runtime::Call(Item item) {
   RETURN_IF_ERROR(Ready());
   struct Answer {
+    absl::Mutex mutex;
+    bool begun = false;
+    bool abandoned = false;  // nobody waits any more, and what `item` refers to is gone
     absl::Notification done;
     absl::Status status;
   };
@@ -120,6 +123,11 @@ absl::Status Runtime::Call(Item item) {
     absl::MutexLock lock(&mailbox_mutex_);
     if (stopping_) return absl::UnavailableError("the controller is stopping");
     mailbox_.push_back([item = std::move(item), answer] {
+      {
+        absl::MutexLock answer_lock(&answer->mutex);
+        if (answer->abandoned) return absl::OkStatus();
+        answer->begun = true;
+      }
       answer->status = item();
       answer->done.Notify();
       return absl::OkStatus();
@@ -127,8 +135,13 @@ absl::Status Runtime::Call(Item item) {
     mailbox_changed_.Signal();
   }
   if (!answer->done.WaitForNotificationWithTimeout(absl::Seconds(30))) {
-    return absl::UnavailableError("the controller is busy or cannot write its store");
+    absl::MutexLock answer_lock(&answer->mutex);
+    if (!answer->begun) {
+      answer->abandoned = true;
+      return absl::UnavailableError("the controller is busy or cannot write its store");
+    }
   }
+  answer->done.WaitForNotification();
   return answer->status;
 }
 
