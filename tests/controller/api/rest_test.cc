@@ -226,10 +226,10 @@ class RestServerTest : public RestTest {
     EXPECT_TRUE(tls::WriteFileAtomically(ca_file_, authority_.ca_pem(), 0644).ok());
   }
 
-  httplib::SSLClient Client(bool trusting = true) {
-    httplib::SSLClient client("127.0.0.1", server_->port());
-    client.enable_server_certificate_verification(trusting);
-    if (trusting) client.set_ca_cert_path(ca_file_.c_str());
+  std::unique_ptr<httplib::SSLClient> Client(bool trusting = true) {
+    auto client = std::make_unique<httplib::SSLClient>("127.0.0.1", server_->port());
+    client->enable_server_certificate_verification(trusting);
+    if (trusting) client->set_ca_cert_path(ca_file_.c_str());
     return client;
   }
   std::string JoinBody(const tls::JoinToken& token, const std::string& key) {
@@ -248,20 +248,20 @@ TEST_F(RestServerTest, ANodeJoinsOverTheWireOnce) {
   const auto token =
       tls::ParseJoinToken(enrolment_.CreateJoinToken("node-b", absl::Hours(1)).value()).value();
   auto untrusting = Client(false);
-  const auto ca = untrusting.Get("/join/ca");
+  const auto ca = untrusting->Get("/join/ca");
   ASSERT_TRUE(ca);
   EXPECT_EQ(ca->status, 200);
   EXPECT_EQ(tls::Sha256OfCertificate(ca->body).value(), token.ca_sha256);
 
   auto client = Client();
   const std::string body = JoinBody(token, tls::GenerateKey().value());
-  auto joined = client.Post("/join", body, "application/json");
+  auto joined = client->Post("/join", body, "application/json");
   ASSERT_TRUE(joined);
   ASSERT_EQ(joined->status, 200) << joined->body;
   const std::string certificate = Json::parse(joined->body)["certificate"];
   EXPECT_TRUE(tls::VerifyCertificate(certificate, ca->body, absl::Now()).ok());
 
-  joined = client.Post("/join", body, "application/json");
+  joined = client->Post("/join", body, "application/json");
   ASSERT_TRUE(joined);
   EXPECT_EQ(joined->status, 403);
   EXPECT_THAT(joined->body, Not(HasSubstr(token.secret)));
@@ -273,18 +273,18 @@ TEST_F(RestServerTest, AnotherControllersAuthorityDoesNotFitThePin) {
   const auto token =
       tls::ParseJoinToken(others.CreateJoinToken("node-b", absl::Hours(1)).value()).value();
   auto untrusting = Client(false);
-  EXPECT_NE(tls::Sha256OfCertificate(untrusting.Get("/join/ca")->body).value(), token.ca_sha256);
+  EXPECT_NE(tls::Sha256OfCertificate(untrusting->Get("/join/ca")->body).value(), token.ca_sha256);
 }
 
 TEST_F(RestServerTest, BrokenJoinsGetAJsonError) {
   auto client = Client();
   for (const char* body : {"", "[]", "{", "{\"csr\":7}", "{\"csr\":\"x\"}"}) {
-    const auto answer = client.Post("/join", body, "application/json");
+    const auto answer = client->Post("/join", body, "application/json");
     ASSERT_TRUE(answer) << body;
     EXPECT_EQ(answer->status, 400) << body;
     EXPECT_EQ(Json::parse(answer->body)["error"]["status"], "INVALID_ARGUMENT");
   }
-  const auto huge = client.Post("/join", std::string(100 << 10, 'x'), "application/json");
+  const auto huge = client->Post("/join", std::string(100 << 10, 'x'), "application/json");
   ASSERT_TRUE(huge);
   EXPECT_EQ(huge->status, 413);
   EXPECT_EQ(Json::parse(huge->body)["error"]["code"], 413);
@@ -292,23 +292,23 @@ TEST_F(RestServerTest, BrokenJoinsGetAJsonError) {
 
 TEST_F(RestServerTest, ServesHeadersMethodsAndQueries) {
   auto client = Client();
-  client.set_bearer_token_auth(kBearer.c_str());
-  auto answer = client.Get("/api/v1/rollouts?pageSize=1");
+  client->set_bearer_token_auth(kBearer.c_str());
+  auto answer = client->Get("/api/v1/rollouts?pageSize=1");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 200);
   EXPECT_EQ(Json::parse(answer->body)["rollouts"].size(), 1u);
   const std::string etag = answer->get_header_value("ETag");
-  answer = client.Get("/api/v1/rollouts?pageSize=1", {{"If-None-Match", etag}});
+  answer = client->Get("/api/v1/rollouts?pageSize=1", {{"If-None-Match", etag}});
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 304);
   EXPECT_EQ(answer->body, "");
-  answer = client.Delete("/api/v1/rollouts/alpha");
+  answer = client->Delete("/api/v1/rollouts/alpha");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 405);
-  answer = client.Post("/api/v1/rollouts", "{}", "application/json");
+  answer = client->Post("/api/v1/rollouts", "{}", "application/json");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 405);
-  answer = client.Get("/nothing");
+  answer = client->Get("/nothing");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 404);
   EXPECT_EQ(Json::parse(answer->body)["error"]["code"], 404);

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/api/program.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "common/tls/certificate_authority.h"
+#include "common/tls/identity.h"
+#include "common/tls/join_token.h"
+#include "common/tls/keys.h"
+#include "controller/store/node_store.h"
+#include "tests/controller/api/fakes.h"
+
+namespace npufleet::api {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+class ProgramTest : public ::testing::Test {
+ protected:
+  ProgramTest() : etc_(folder_.path() + "/etc") {
+    config_.address = "192.168.0.15,controller.example";
+    config_.state_directory = folder_.path() + "/state";
+  }
+
+  absl::Status MakeFleet() { return Init(config_, etc_, out_); }
+  absl::Status MakeIdentity(const std::string& role, bool bearer) {
+    return CreateIdentity(config_, {role, "web", folder_.path() + "/web", bearer}, out_);
+  }
+  static std::string ReadAll(const std::string& path) { return tls::ReadWholeFile(path).value(); }
+  static unsigned ModeOf(const std::string& path) {
+    struct stat info = {};
+    EXPECT_EQ(stat(path.c_str(), &info), 0) << path;
+    return info.st_mode & 07777;
+  }
+
+  TemporaryFolder folder_;
+  std::string etc_;
+  Config config_;
+  std::ostringstream out_;
+};
+
+TEST_F(ProgramTest, InitMakesAFleetThatHangsTogether) {
+  ASSERT_TRUE(MakeFleet().ok());
+  const std::string ca = ReadAll(config_.AuthorityDirectory() + "/ca.pem");
+  const auto controller = tls::LoadIdentity(config_.IdentityDirectory()).value();
+  const auto admin = tls::LoadIdentity(etc_ + "/ctl").value();
+  for (const tls::Identity& identity : {controller, admin}) {
+    EXPECT_EQ(identity.ca_pem, ca);
+    EXPECT_TRUE(tls::VerifyCertificate(identity.certificate_pem, ca, absl::Now()).ok());
+  }
+  const auto info = tls::ReadCertificate(controller.certificate_pem).value();
+  EXPECT_EQ(info.role, "controller");
+  EXPECT_THAT(info.addresses, AllOf(Contains("192.168.0.15"), Contains("controller.example"),
+                                    Contains("127.0.0.1")));
+  EXPECT_EQ(tls::ReadCertificate(admin.certificate_pem)->role, "admin");
+  EXPECT_THAT(ReadAll(etc_ + "/ctl/config.yaml"),
+              HasSubstr("controller: \"192.168.0.15:7600\"\nca: ca.pem\n"));
+  EXPECT_EQ(ReadConfig(etc_ + "/controller.yaml")->address, config_.address);
+}
+
+TEST_F(ProgramTest, SecretsAreForTheirOwnerOnly) {
+  ASSERT_TRUE(MakeFleet().ok());
+  EXPECT_EQ(ModeOf(config_.AuthorityDirectory() + "/key.pem"), 0600u);
+  EXPECT_EQ(ModeOf(etc_ + "/ctl/key.pem"), 0600u);
+  EXPECT_EQ(ModeOf(etc_ + "/ctl/bearer"), 0600u);
+  EXPECT_EQ(ModeOf(config_.Database()), 0600u);
+  EXPECT_EQ(ModeOf(config_.state_directory), 0700u);
+
+  std::string secret = ReadAll(etc_ + "/ctl/bearer");
+  secret.pop_back();  // the newline
+  const auto store = store::NodeStore::Open(config_.Database(), false).value();
+  EXPECT_EQ(store->FindBearer(tls::Sha256Hex(secret))->role, "admin");
+  EXPECT_FALSE(store->FindBearer(secret).ok()) << "kept as its hash only";
+}
+
+TEST_F(ProgramTest, InitOverwritesNothingAndNamesWhatIsThere) {
+  ASSERT_TRUE(MakeFleet().ok());
+  const std::string before = ReadAll(config_.AuthorityDirectory() + "/ca.pem");
+  const absl::Status again = MakeFleet();
+  EXPECT_EQ(again.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(again.message()),
+              AllOf(HasSubstr(config_.Database()), HasSubstr(etc_ + "/controller.yaml")));
+  EXPECT_EQ(ReadAll(config_.AuthorityDirectory() + "/ca.pem"), before);
+}
+
+TEST_F(ProgramTest, InitThatFailsLeavesNothingBehind) {
+  config_.address = "not a host";
+  EXPECT_EQ(MakeFleet().code(), absl::StatusCode::kInvalidArgument);
+  config_.address = "192.168.0.15";
+  std::ofstream(etc_) << "a file where a folder must be";
+  EXPECT_FALSE(MakeFleet().ok());
+  std::filesystem::remove(etc_);
+  EXPECT_TRUE(MakeFleet().ok());
+}
+
+TEST_F(ProgramTest, InitNeedsAnAddress) {
+  config_.address = "";
+  EXPECT_THAT(std::string(MakeFleet().message()), HasSubstr("--address"));
+}
+
+TEST_F(ProgramTest, ALaterStoreHasALargerEpoch) {
+  const auto store = store::NodeStore::Open(folder_.path() + "/a.db", true).value();
+  EXPECT_EQ(store->Epoch().status().code(), absl::StatusCode::kNotFound);
+  const absl::Time now = absl::Now();
+  ASSERT_TRUE(store->SetEpoch(now).ok());
+  const uint64_t first = store->Epoch().value();
+  ASSERT_TRUE(store->SetEpoch(now + absl::Milliseconds(1)).ok());
+  EXPECT_GT(store->Epoch().value(), first);
+  EXPECT_LT(store->Epoch().value(), uint64_t{1} << 63);
+}
+
+TEST_F(ProgramTest, TokensArePrintedAndKept) {
+  EXPECT_EQ(CreateToken(config_, "node-a", absl::Hours(1), out_).code(),
+            absl::StatusCode::kNotFound)
+      << "before init";
+  ASSERT_TRUE(MakeFleet().ok());
+  // Beside a controller that has the store open.
+  const auto running = store::NodeStore::Open(config_.Database(), false).value();
+  std::ostringstream out;
+  ASSERT_TRUE(CreateToken(config_, "node-a", absl::Hours(1), out).ok());
+  std::string text = out.str();
+  text.pop_back();
+  const auto token = tls::ParseJoinToken(text).value();
+  EXPECT_EQ(running->FindJoinToken(tls::Sha256Hex(token.secret))->node, "node-a");
+}
+
+TEST_F(ProgramTest, IdentitiesHaveTheirRole) {
+  ASSERT_TRUE(MakeFleet().ok());
+  ASSERT_TRUE(MakeIdentity("viewer", true).ok());
+  const std::string web = folder_.path() + "/web";
+  const auto info = tls::ReadCertificate(tls::LoadIdentity(web)->certificate_pem).value();
+  EXPECT_EQ(info.role, "viewer");
+  EXPECT_EQ(info.name, "web");
+  EXPECT_TRUE(std::filesystem::exists(web + "/bearer"));
+  EXPECT_EQ(MakeIdentity("viewer", true).code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(MakeIdentity("agent", false).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ProgramTest, NodesAreListed) {
+  ASSERT_TRUE(MakeFleet().ok());
+  const auto store = store::NodeStore::Open(config_.Database(), false).value();
+  ASSERT_TRUE(store->AddJoinToken({"hash", "node-a", absl::InfiniteFuture(), {}}).ok());
+  ASSERT_TRUE(store->Join("hash", {"node-a", "192.168.0.15:7602", absl::FromUnixSeconds(0)}).ok());
+  std::ostringstream out;
+  ASSERT_TRUE(ListNodes(config_, out).ok());
+  EXPECT_THAT(out.str(), HasSubstr("node-a               192.168.0.15:7602            1970-01-01"));
+}
+
+// --- controller.yaml ---------------------------------------------------------------------------
+
+class ConfigTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<Config> Read(const std::string& text) {
+    path_ = folder_.path() + "/controller.yaml";
+    std::ofstream(path_) << text;
+    return ReadConfig(path_);
+  }
+  std::string ErrorOf(const std::string& text) {
+    const absl::Status status = Read(text).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
+    return std::string(status.message());
+  }
+  TemporaryFolder folder_;
+  std::string path_;
+};
+
+TEST_F(ConfigTest, ReadsWhatItWrites) {
+  Config config;
+  config.address = "192.168.0.15,::1";
+  config.listen = "[::]:7600";
+  config.log_level = "debug";
+  const Config read = Read(WriteConfig(config)).value();
+  EXPECT_THAT(read.Hosts(), ::testing::ElementsAre("192.168.0.15", "::1"));
+  EXPECT_EQ(read.listen, "[::]:7600");
+  EXPECT_EQ(read.log_level, "debug");
+  EXPECT_EQ(read.rest_listen, "0.0.0.0:7601");
+}
+
+TEST_F(ConfigTest, MissingKeysHaveDefaults) {
+  EXPECT_EQ(Read("")->listen, "0.0.0.0:7600");
+  EXPECT_EQ(Read("address: a\n")->state_directory, "/var/lib/npufleet/controller");
+}
+
+TEST_F(ConfigTest, ErrorsNameFileAndLine) {
+  EXPECT_THAT(ErrorOf("address: a\nlisten_on: b\n"),
+              HasSubstr("controller.yaml:2: unknown key \"listen_on\""));
+  EXPECT_THAT(ErrorOf("address: a\naddress: b\n"), HasSubstr(":2: \"address\" is given twice"));
+  EXPECT_THAT(ErrorOf("listen: [1]\n"), HasSubstr(":1: \"listen\" needs one value"));
+  EXPECT_THAT(ErrorOf("- a\n"), HasSubstr(":1: not a list of KEY: VALUE"));
+  EXPECT_THAT(ErrorOf("a: b: c\n"), HasSubstr("controller.yaml:1: "));
+  EXPECT_THAT(ErrorOf("log_level: loud\n"), HasSubstr("\"loud\" is not debug"));
+}
+
+}  // namespace
+}  // namespace npufleet::api
