@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/verbs/fetch_model/fetch_model.h"
+
+#include <map>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "agent/artifacts/fetch_tree.h"
+#include "agent/artifacts/hub.h"
+#include "agent/artifacts/manifest.h"
+#include "agent/verbs/observation.h"
+#include "agent/verbs/source_attempts.h"
+#include "common/status_macros.h"
+
+namespace npufleet::verbs {
+namespace {
+
+constexpr size_t kDefaultParallel = 4;
+constexpr size_t kShownDifferences = 5;
+
+// What the manifest keeps as its source. The endpoint is no part of it: a mirror has the same model.
+std::string SourceName(const v1::Model::Source& source) {
+  const auto of_hub = [](std::string_view name, const v1::Model::Hub& hub) {
+    std::string text = absl::StrCat(std::string(name), ":", hub.id());
+    if (!hub.revision().empty()) absl::StrAppend(&text, "@", hub.revision());
+    return text;
+  };
+  if (source.has_modelscope()) return of_hub("modelscope", source.modelscope());
+  if (source.has_hugging_face()) return of_hub("huggingface", source.hugging_face());
+  if (source.local_directory()) return "local";
+  return source.obs();
+}
+
+class FetchModel : public Verb {
+ public:
+  FetchModel(const v1::FetchModel& fetch, host::Host& host) : fetch_(fetch), host_(host) {}
+
+  v1::Observation Check() override {
+    absl::StatusOr<artifacts::Manifest> manifest =
+        artifacts::ReadManifest(*host_.filesystem, fetch_.path());
+    if (absl::IsNotFound(manifest.status())) {
+      return Absent(absl::StrCat("no manifest in ", fetch_.path()));
+    }
+    if (absl::IsDataLoss(manifest.status())) {
+      return Absent(std::string(manifest.status().message()));
+    }
+    if (!manifest.ok()) return Unknown(std::string(manifest.status().message()));
+    if (!IsWantedSource(manifest->source)) {
+      return Absent(absl::StrCat("the folder was made from ", manifest->source));
+    }
+    const std::vector<std::string> differences = Differences(*manifest);
+    if (!differences.empty()) return Absent(Summary(differences));
+    v1::Observation observation = Present(manifest->Digest());
+    auto& facts = *observation.mutable_facts();
+    facts["files"] = absl::StrCat(manifest->files.size());
+    facts["bytes"] = absl::StrCat(manifest->TotalBytes());
+    facts["source"] = manifest->source;
+    return observation;
+  }
+
+  absl::Status Apply(Execution& execution) override {
+    SourceAttempts attempts(execution);
+    for (const v1::Model::Source& source : fetch_.sources()) {
+      if (execution.IsCancelled()) return absl::CancelledError();
+      const std::string name = SourceName(source);
+      execution.Log(absl::StrCat("source ", name));
+      const absl::Status status = Bring(source, name, execution);
+      if (status.ok()) return status;
+      if (!attempts.MayGoOn(name, status)) break;
+    }
+    return attempts.Failure();
+  }
+
+  absl::Duration CheckPeriod() const override { return absl::Minutes(2); }
+
+ private:
+  bool IsWantedSource(const std::string& name) const {
+    for (const v1::Model::Source& source : fetch_.sources()) {
+      if (SourceName(source) == name) return true;
+    }
+    return false;
+  }
+
+  static std::string Summary(const std::vector<std::string>& differences) {
+    const size_t shown = std::min(differences.size(), kShownDifferences);
+    std::string text =
+        absl::StrJoin(differences.begin(), differences.begin() + static_cast<ptrdiff_t>(shown), "; ");
+    if (differences.size() > shown) {
+      absl::StrAppend(&text, "; and ", differences.size() - shown, " more");
+    }
+    return text;
+  }
+
+  std::vector<std::string> Differences(const artifacts::Manifest& manifest) {
+    std::vector<std::string> differences;
+    for (const artifacts::ManifestFile& file : manifest.files) {
+      const std::string path = absl::StrCat(fetch_.path(), "/", file.path);
+      absl::StatusOr<host::FileInfo> info = host_.filesystem->Stat(path);
+      if (!info.ok()) {
+        differences.push_back(absl::StrCat(file.path, ": missing"));
+      } else if (info->size_bytes != file.size_bytes) {
+        differences.push_back(absl::StrCat(file.path, ": ", info->size_bytes, " bytes instead of ",
+                                           file.size_bytes));
+      } else if (absl::ToUnixNanos(info->modified) != file.modified_ns &&
+                 DigestOf(path, absl::ToUnixNanos(info->modified)) != file.sha256) {
+        differences.push_back(absl::StrCat(file.path, ": other content"));
+      }
+    }
+    return differences;
+  }
+
+  // Reads the file once for each time of its last change.
+  std::string DigestOf(const std::string& path, int64_t modified_ns) {
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto known = digests_.find({path, modified_ns});
+      if (known != digests_.end()) return known->second;
+    }
+    absl::StatusOr<std::string> digest = host_.filesystem->Sha256(path);
+    if (!digest.ok()) return "";
+    absl::MutexLock lock(&mutex_);
+    digests_[{path, modified_ns}] = *digest;
+    return *digest;
+  }
+
+  absl::Status Bring(const v1::Model::Source& source, const std::string& name,
+                     Execution& execution) {
+    if (source.has_modelscope()) {
+      return Download(artifacts::HubKind::kModelScope, source.modelscope(), name, execution);
+    }
+    if (source.has_hugging_face()) {
+      return Download(artifacts::HubKind::kHuggingFace, source.hugging_face(), name, execution);
+    }
+    if (source.local_directory()) return Describe(name, execution);
+    return NeedsObsutil(source.obs());
+  }
+
+  size_t Parallel() const {
+    return fetch_.parallel_files() == 0 ? kDefaultParallel : fetch_.parallel_files();
+  }
+
+  absl::Status Download(artifacts::HubKind kind, const v1::Model::Hub& hub,
+                        const std::string& name, Execution& execution) {
+    const artifacts::FetchCallbacks callbacks = CallbacksOf(execution, "downloading " + hub.id());
+    ASSIGN_OR_RETURN(const std::vector<artifacts::HubFile> files,
+                     artifacts::ListHubFiles(host_, kind, hub, callbacks.cancelled));
+    artifacts::FetchTreeOptions options;
+    options.parallel_files = Parallel();
+    options.source = name;
+    ASSIGN_OR_RETURN(options.headers, artifacts::HubHeaders(host_, hub));
+    ASSIGN_OR_RETURN(
+        const artifacts::Manifest manifest,
+        artifacts::FetchTree(host_, files, fetch_.path(), options, callbacks));
+    execution.Log(absl::StrCat(manifest.files.size(), " files, ", manifest.TotalBytes(),
+                               " bytes, ", manifest.Digest()));
+    return absl::OkStatus();
+  }
+
+  // The files are there already: they are read once, and from then on vouched for.
+  absl::Status Describe(const std::string& name, Execution& execution) {
+    absl::StatusOr<artifacts::Manifest> manifest =
+        artifacts::HashFolder(host_, fetch_.path(), Parallel(),
+                              CallbacksOf(execution, "reading " + fetch_.path()));
+    if (absl::IsNotFound(manifest.status())) return NoModel("does not exist");
+    RETURN_IF_ERROR(manifest.status());
+    if (manifest->Find("config.json") == nullptr) return NoModel("holds no config.json");
+    manifest->source = name;
+    return artifacts::WriteManifest(*host_.filesystem, fetch_.path(), *manifest);
+  }
+
+  absl::Status NoModel(std::string_view why) const {
+    return SignedFailure(v1::Failure::CONFIG, "MOD-12",
+                         absl::StrCat(fetch_.path(), " ", std::string(why)),
+                         "Put the model there, correct model.path, or name a hub as source.");
+  }
+
+  const v1::FetchModel fetch_;
+  host::Host& host_;
+  absl::Mutex mutex_;
+  std::map<std::pair<std::string, int64_t>, std::string> digests_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Verb>> MakeFetchModel(const v1::FetchModel& fetch,
+                                                     const v1::Subject& subject, host::Host& host) {
+  if (!absl::StartsWith(fetch.path(), "/")) {
+    return absl::InvalidArgumentError("fetch_model: path is not absolute");
+  }
+  return std::make_unique<FetchModel>(fetch, host);
+}
+
+}  // namespace npufleet::verbs
