@@ -172,11 +172,15 @@ TEST_F(RestTest, OnlyReadingIsAllowed) {
 TEST_F(RestTest, TheApiNeedsABearerToken) {
   RestRequest request;
   request.path = "/api/v1/nodes";
-  for (const std::string& header :
-       {std::string(), "Bearer " + std::string(64, 'c'), "Basic " + kBearer, std::string("Bearer ")}) {
+  const std::map<std::string, std::string> headers = {
+      {"", "needs the header"},
+      {"Bearer ", "needs the header"},
+      {"Basic " + kBearer, "needs the header"},
+      {"Bearer " + std::string(64, 'c'), "the bearer token is not known"}};
+  for (const auto& [header, message] : headers) {
     request.authorization = header;
     const RestAnswer answer = rest_.Handle(request);
-    ExpectError(answer, 401, "UNAUTHENTICATED", "token");
+    ExpectError(answer, 401, "UNAUTHENTICATED", message);
     EXPECT_EQ(answer.headers.at("WWW-Authenticate"), "Bearer");
     EXPECT_THAT(answer.body, Not(HasSubstr("node-a")));
   }
