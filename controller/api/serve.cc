@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/api/serve.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <optional>
 
 #include "absl/strings/ascii.h"
@@ -28,6 +32,28 @@ namespace npufleet::api {
 namespace {
 
 constexpr absl::Duration kRenewalCheck = absl::Hours(1);
+
+// Two controllers on one store would both start what is outstanding. The kernel ends the lock with the
+// process, however that ends.
+class StoreLock {
+ public:
+  static absl::StatusOr<std::unique_ptr<StoreLock>> Take(const Config& config) {
+    const std::string path = config.state_directory + "/lock";
+    const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path));
+    auto lock = std::unique_ptr<StoreLock>(new StoreLock(descriptor));
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("another controller serves ", config.state_directory, " already"));
+    }
+    return lock;
+  }
+  ~StoreLock() { close(descriptor_); }
+
+ private:
+  explicit StoreLock(int descriptor) : descriptor_(descriptor) {}
+  const int descriptor_;
+};
 
 absl::StatusOr<tls::CertificateAuthority> LoadAuthority(const Config& config) {
   const std::string folder = config.AuthorityDirectory();
@@ -97,6 +123,7 @@ absl::Status Serve(const ServeOptions& options) {
   log::SetLevel(log::LevelFromName(config.log_level));
   const sigset_t signals = BlockSignals();
   ASSIGN_OR_RETURN(const auto nodes, store::NodeStore::Open(config.Database(), /*create=*/false));
+  ASSIGN_OR_RETURN(const auto lock, StoreLock::Take(config));
   ASSIGN_OR_RETURN(const auto rollouts, store::RolloutStore::Open(config.Database()));
   ASSIGN_OR_RETURN(const tls::CertificateAuthority authority, LoadAuthority(config));
   ASSIGN_OR_RETURN(const tls::Identity identity, LoadOwnIdentity(config, authority));
