@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""The rollout on the lab's two nodes: lab.py --build BUILD_DIR --engine quick|real [--chips N] [--keep]
+
+Exit status 3: this machine cannot boot nodes; the reasons are on standard error. Takes the lab of this machine: none may be up.
+"""
+import argparse
+import os
+import sys
+
+import checks as check
+from scenario import Checks, Failed, LabFleet
+
+
+def save_logs(fleet):
+    for node, unit in (("node-a", "npufleet-controller.service"), ("node-a", "npufleet-agent.service"), ("node-b", "npufleet-agent.service")):
+        print(f"# --- the end of the log of {unit} on {node}", flush=True)
+        for line in fleet.lab("logs", node, unit, check=False).stdout.splitlines()[-40:]:
+            print(f"#   {line[:300]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--engine", choices=["quick", "real"], default="quick")
+    parser.add_argument("--chips", type=int, default=2)
+    parser.add_argument("--keep", action="store_true", help="leave the lab up when a check failed")
+    options = parser.parse_args()
+    checks, fleet = Checks(), LabFleet(options.build, options.engine, options.chips)
+    can = fleet.lab("check", "--engine", options.engine, check=False)
+    if can.returncode == 3:
+        print(can.stderr, file=sys.stderr)
+        return 3
+    sums = os.path.join(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"), "origin/SHA256SUMS")
+    try:
+        fleet.down()  # bare nodes, whatever was left
+        fleet.up()
+        checks.ok("the lab is up", f"{options.engine} engine, {options.chips} chips a node")
+        if check.first_rollout(fleet, checks):
+            check.second_apply(fleet, checks)
+            check.worker_reboot(fleet, checks)
+            if options.engine == "quick":
+                check.image_change(fleet, checks, sums)
+    except Failed as error:
+        checks.not_ok("the lab", error)
+    finally:
+        if checks.failed:
+            save_logs(fleet)
+        if checks.failed and options.keep:
+            print("# the lab is left for inspection (tests/lab/lab status, tests/lab/lab down)", flush=True)
+        else:
+            fleet.lab("down", check=False)
+    print(f"# {checks.passed} passed, {checks.failed} failed")
+    return 1 if checks.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""The rollout without root, on doubled machines: local.py --build BUILD_DIR [--keep]"""
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import checks as check
+from scenario import Checks, Failed, LocalFleet
+
+
+def with_fleet(build, checks, name, action, keep):
+    state = tempfile.mkdtemp(prefix="npf-", dir="/tmp")
+    fleet = LocalFleet(state, build)
+    failed = checks.failed
+    try:
+        fleet.up()
+        action(fleet)
+    except Failed as error:
+        checks.not_ok(name, error)
+    finally:
+        if checks.failed != failed:
+            save_logs(fleet)
+        if keep and checks.failed != failed:
+            print(f"# left for inspection: {state} (tests/local/fleet down --state {state})", flush=True)
+        else:
+            try:
+                fleet.down()
+            except Failed as error:
+                checks.not_ok(f"{name}: nothing is left behind", error)
+            checks.that(f"{name}: nothing is left behind", not Path(state).exists(), f"{state} is still there")
+            shutil.rmtree(state, ignore_errors=True)
+
+
+def save_logs(fleet):
+    for log in [*fleet.state.glob("log/*.log"), *fleet.state.glob("node-*/var/log/*.log")]:
+        print(f"# --- the end of {log}", flush=True)
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:]:
+            print(f"#   {line[:300]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--keep", action="store_true", help="leave a fleet whose checks failed")
+    options = parser.parse_args()
+    checks = Checks()
+
+    def rollout(fleet):
+        if check.first_rollout(fleet, checks):
+            check.second_apply(fleet, checks)
+            check.bad_spec(fleet, checks)
+            check.events_replay(fleet, checks)
+            check.worker_reboot(fleet, checks)
+            check.image_change(fleet, checks, fleet.state / "origin/SHA256SUMS")
+
+    with_fleet(options.build, checks, "rollout", rollout, options.keep)
+    with_fleet(options.build, checks, "crash", lambda fleet: check.controller_crash(fleet, checks), options.keep)
+    print(f"# {checks.passed} passed, {checks.failed} failed")
+    return 1 if checks.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
