@@ -67,16 +67,6 @@ void NoteExpertParallel(const v1::Engine& engine, std::vector<std::string>* note
 
 }  // namespace
 
-v1::Engine EngineForImage(v1::Engine engine, const std::string& image) {
-  std::optional<EngineVersion> version = EngineVersionOf(image);
-  if (!version) return engine;
-  if (*version >= kWithoutReasoningFlag) engine.clear_enable_reasoning();
-  if (*version >= kOnlyV1 && Says(engine.environment(), "VLLM_USE_V1", "0")) {
-    engine.mutable_environment()->erase("VLLM_USE_V1");
-  }
-  return engine;
-}
-
 std::vector<std::string> Notes(const v1::Deployment& deployment) {
   const v1::DeploymentSpec& spec = deployment.spec();
   uint32_t chips = spec.has_chips_per_node() ? spec.chips_per_node() : 8;

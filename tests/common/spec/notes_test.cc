@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/spec/engine_version.h"
-#include "common/spec/yaml.h"
 
 namespace npufleet::spec {
 namespace {
@@ -70,18 +69,6 @@ TEST(NotesTest, OfReleasesWithoutTheRunbooksFlags) {
 
 TEST(NotesTest, ATagWithoutAVersionIsSaid) {
   EXPECT_THAT(Notes(RunbookAt("main")), Contains(HasSubstr("has no version in its tag")));
-}
-
-TEST(EngineForImageTest, LeavesOutWhatTheReleaseRefusesAndNothingElse) {
-  v1::Engine engine = RunbookAt("v0.8.4rc2").spec().engine();
-  v1::Engine old = EngineForImage(engine, "vllm-ascend:v0.8.4rc2-openeuler");
-  EXPECT_EQ(WriteYaml(old), WriteYaml(engine));
-  v1::Engine newer = EngineForImage(engine, "vllm-ascend:v0.10.0rc1");
-  EXPECT_FALSE(newer.has_enable_reasoning());
-  EXPECT_EQ(newer.reasoning_parser(), "deepseek_r1");
-  EXPECT_FALSE(newer.environment().contains("VLLM_USE_V1"));
-  EXPECT_TRUE(newer.environment().contains("VLLM_TEST_ENABLE_EP"));
-  EXPECT_TRUE(EngineForImage(engine, "vllm-ascend:main").has_enable_reasoning());
 }
 
 }  // namespace

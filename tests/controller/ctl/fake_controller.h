@@ -45,9 +45,10 @@ class ListWriter : public grpc::ServerWriteReactor<Message> {
 
 class FakeController : public v1::Controller::CallbackService {
  public:
-  FakeController() {
+  explicit FakeController(
+      std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials()) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort("127.0.0.1:0", credentials, &port_);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
   }
