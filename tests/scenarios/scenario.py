@@ -225,7 +225,7 @@ class LabFleet(Fleet):
         return done
 
     def up(self):
-        self.lab("up", "--engine", self.engine, "--chips", self.chips, "--install", self.build)
+        self.lab("up", "--engine", self.engine, "--install", self.build)
 
     def down(self):
         self.lab("down")
