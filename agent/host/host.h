@@ -83,8 +83,8 @@ struct Host {
   std::unique_ptr<System> system;
 };
 
-// The real kernel and system. With a root other than "/", boot_id, uptime and os-release under the root
-// go first, and systemctl is only run when it is under the root: a demonstration reboots nobody.
+// The real kernel and system. With a root other than "/", boot_id, uptime, os-release and the interfaces (lines
+// of "NAME ADDRESS" in /etc/npufleet/interfaces) under the root go first, and systemctl is only run when it is under the root: a demonstration reboots nobody.
 std::unique_ptr<System> MakeSystem(const HostOptions& options);
 
 // The real machine.

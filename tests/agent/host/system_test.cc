@@ -49,6 +49,16 @@ TEST_F(SystemTest, ListsInterfaces) {
   EXPECT_THAT(*interfaces, Contains(::testing::Field(&NetworkInterface::name, "lo")));
 }
 
+TEST_F(SystemTest, TakesTheInterfacesOfARootThatNamesThem) {
+  ASSERT_TRUE(node_.files().Write("/etc/npufleet/interfaces", "lo 127.77.1.2\nlo 127.77.1.3\neth9 198.18.0.1\n").ok());
+  const auto interfaces = system_->Interfaces();
+  ASSERT_TRUE(interfaces.ok()) << interfaces.status();
+  ASSERT_EQ(interfaces->size(), 2u);
+  EXPECT_EQ((*interfaces)[0].name, "eth9");
+  EXPECT_THAT((*interfaces)[1].ipv4, ElementsAre("127.77.1.2", "127.77.1.3"));
+  EXPECT_TRUE((*interfaces)[1].up);
+}
+
 TEST_F(SystemTest, FindsWhoListens) {
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = {};
