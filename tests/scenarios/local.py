@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import access
 import checks as check
 from scenario import Checks, Failed, LocalFleet
 
@@ -52,6 +53,7 @@ def main():
             check.second_apply(fleet, checks)
             check.bad_spec(fleet, checks)
             check.events_replay(fleet, checks)
+            access.who_is_let_in(fleet, checks)
             check.worker_reboot(fleet, checks)
             check.image_change(fleet, checks, fleet.state / "origin/SHA256SUMS")
 
