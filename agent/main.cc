@@ -27,8 +27,10 @@ int Report(const absl::Status& status) {
   return status.code() == absl::StatusCode::kInvalidArgument ? 2 : 1;
 }
 
+constexpr char kDefaultConfig[] = "/etc/npufleet/agent.yaml";
+
 struct ServeFlags {
-  std::string config_file;
+  std::string config_file = kDefaultConfig;
   Config flags;  // what was given wins over the file
   bool insecure_loopback = false;
 };
@@ -41,8 +43,8 @@ struct InventoryFlags {
 
 void AddServe(CLI::App& app, ServeFlags& serve, std::map<std::string, CLI::Option*>& given) {
   CLI::App* command = app.add_subcommand("serve", "Run the agent of this node (root, by systemd).");
-  command->add_option("--config", serve.config_file, "YAML file with the keys below")
-      ->check(CLI::ExistingFile);
+  command->add_option("--config", serve.config_file, "YAML file with the keys below; the default one may be missing")
+      ->capture_default_str();
   const auto add = [&](const std::string& key, std::string& value, const std::string& what) {
     given[key] = command->add_option("--" + key, value, what);
   };
@@ -63,8 +65,10 @@ void AddServe(CLI::App& app, ServeFlags& serve, std::map<std::string, CLI::Optio
 int Serve(const ServeFlags& serve, const std::map<std::string, CLI::Option*>& given,
           const std::string& version) {
   Config config;
-  if (!serve.config_file.empty()) {
-    absl::StatusOr<std::string> text = npufleet::tls::ReadWholeFile(serve.config_file);
+  absl::StatusOr<std::string> text = npufleet::tls::ReadWholeFile(serve.config_file);
+  const bool default_is_missing =
+      text.status().code() == absl::StatusCode::kNotFound && serve.config_file == kDefaultConfig;
+  if (!default_is_missing) {
     if (!text.ok()) return Report(text.status());
     absl::Status read = npufleet::service::ReadConfig(*text, serve.config_file, config);
     if (!read.ok()) return Report(read);
