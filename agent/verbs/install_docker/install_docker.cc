@@ -172,8 +172,11 @@ class InstallDocker : public Verb {
     }
     RETURN_IF_ERROR(status);
     RETURN_IF_ERROR(RunSystemctl(host_, execution, {"enable", "docker.service"}));
-    // A service that failed too often refuses to start until its count is reset.
-    RETURN_IF_ERROR(RunSystemctl(host_, execution, {"reset-failed", "docker.service"}));
+    // A service that failed too often refuses to start until its count is reset; a unit that was never
+    // loaded has none to reset, which systemctl calls an error.
+    if (absl::Status reset = RunSystemctl(host_, execution, {"reset-failed", "docker.service"}); !reset.ok()) {
+      execution.Log(std::string(reset.message()));
+    }
     return RunSystemctl(host_, execution, {"--no-block", was_running ? "restart" : "start", "docker.service"});
   }
 

@@ -184,7 +184,9 @@ class InstallRuntime : public Verb {
     execution.Log(absl::StrCat("Docker does not start: putting back the former ", kDaemonJson));
     absl::Status restored = before_text.empty() ? host_.filesystem->Remove(kDaemonJson)
                                                 : host_.filesystem->Write(kDaemonJson, before_text, kDaemonJsonMode);
-    if (restored.ok()) restored = RunSystemctl(host_, execution, {"reset-failed", "docker.service"});
+    if (absl::Status reset = RunSystemctl(host_, execution, {"reset-failed", "docker.service"}); !reset.ok()) {
+      execution.Log(std::string(reset.message()));
+    }
     if (restored.ok()) restored = RunSystemctl(host_, execution, {"--no-block", "restart", "docker.service"});
     if (!restored.ok()) execution.Log(restored.ToString());
   }
