@@ -1,9 +1,13 @@
 """The checks of the scenarios, each on a fleet of either kind. What holds is what the issue of the product asks for."""
 import json
+import re
 import time
+import urllib.request
 from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
 
-from scenario import Failed, NAME, seconds_of, until, with_image
+from scenario import DIRECT, Failed, NAME, seconds_of, until, with_image
 
 # Made once and kept: a reboot must not touch them.
 INSTALLED = ("preflight", "packages", "driver", "npu", "fabric", "docker", "runtime", "image", "model")
@@ -23,8 +27,13 @@ def completions(fleet, checks, name):
 
 def first_rollout(fleet, checks):
     """From bare nodes to a token, with a reboot of both in the middle."""
-    boots = fleet.boot_ids()
-    checks.that("both nodes joined", set(boots) == set(fleet.node_names) and all(boots.values()), f"node list: {boots}")
+    boots = {}
+
+    def joined():
+        boots.update(fleet.boot_ids())
+        return set(boots) == set(fleet.node_names) and all(boots.values())
+    if not checks.run("both nodes joined", lambda: until(joined, 30, "both nodes to be connected") and ""):
+        return False
     start = time.monotonic()
 
     def roll_out():
@@ -99,9 +108,13 @@ def image_change(fleet, checks, sums, name="quay.io/ascend/vllm-ascend:v0.8.4rc2
     images = [task for task in before if stage(task) == "image"]
     answered = 0
 
+    spec = with_image(fleet.spec(), name, path, sums)
+    # Five seconds of download on each node: time in which the old server must answer.
+    size = (Path(sums).parent / path).stat().st_size
+
     def watch():
         nonlocal answered
-        fleet.apply(with_image(fleet.spec(), name, path, sums))
+        fleet.apply(spec)
         while True:
             tokens = fleet.tokens()
             ready = all(tokens[task] not in ("", before[task]) for task in images)
@@ -116,8 +129,10 @@ def image_change(fleet, checks, sums, name="quay.io/ascend/vllm-ascend:v0.8.4rc2
                 break
             if ready and tokens["serve@node-a"] != before["serve@node-a"]:
                 break
-        return f"{answered} answers meanwhile"
-    if not checks.run("the old server answers until the new image is there", watch):
+        return f"{answered} answers"
+    with slow_origin(spec, f"/{path}", max(1, size // 5)):
+        holds = checks.run("the old server answers until the new image is there", watch)
+    if not holds or not checks.that("it did answer meanwhile", answered > 0, "the image was there at once", f"{answered} answers"):
         return
     start = time.monotonic()
     if checks.run("the new image serves", lambda: fleet.wait_serving() and seconds_of(start)):
@@ -127,6 +142,18 @@ def image_change(fleet, checks, sums, name="quay.io/ascend/vllm-ascend:v0.8.4rc2
         checks.that("driver, model and docker are not", all(after[task] == before[task] for task in before
                                                            if stage(task) in ("driver", "model", "docker", "runtime")), f"{after}")
         completions(fleet, checks, "tokens come from the new image")
+
+
+@contextmanager
+def slow_origin(spec, path, bytes_per_second):
+    """The origin of this spec gives a file at this pace."""
+    url = re.search(r"url: (http://[^/]+)/images/", spec)[1] + "/_control/faults"
+    fault = {"path": path, "fault": "slow", "bytes_per_second": bytes_per_second, "times": 0}
+    DIRECT.open(urllib.request.Request(url, json.dumps(fault).encode(), method="POST"), timeout=10).close()
+    try:
+        yield
+    finally:
+        DIRECT.open(urllib.request.Request(url, method="DELETE"), timeout=10).close()
 
 
 def controller_crash(fleet, checks):
