@@ -85,9 +85,11 @@ class DryPerformer {
       }
       for (const auto& [need, token] : check.inputs) {
         // Docker is not there yet, so its images cannot be seen: they will have to be made.
-        if (absl::StartsWith(token, kPlanned) && observation.sight == core::Sight::kUnknown) {
+        if (absl::StartsWith(token, kPlanned) && observation.sight != core::Sight::kPresent) {
           observation.sight = core::Sight::kAbsent;
           observation.reason = absl::StrCat("after ", need);
+          observation.failure.reset();
+          break;
         }
       }
       Step(core::Observed{check.task, check.stamp, observation});
