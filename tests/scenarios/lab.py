@@ -6,6 +6,7 @@ Exit status 3: this machine cannot boot nodes; the reasons are on standard error
 import argparse
 import os
 import sys
+import traceback
 
 import checks as check
 from scenario import Checks, Failed, LabFleet
@@ -42,6 +43,8 @@ def main():
                 check.image_change(fleet, checks, sums)
     except Failed as error:
         checks.not_ok("the lab", error)
+    except Exception:
+        checks.not_ok("the lab", traceback.format_exc())
     finally:
         if checks.failed:
             save_logs(fleet)

@@ -4,10 +4,12 @@ import argparse
 import shutil
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import access
 import checks as check
+import faults
 from scenario import Checks, Failed, LocalFleet
 
 
@@ -20,6 +22,8 @@ def with_fleet(build, checks, name, action, keep):
         action(fleet)
     except Failed as error:
         checks.not_ok(name, error)
+    except Exception:
+        checks.not_ok(name, traceback.format_exc())
     finally:
         if checks.failed != failed:
             save_logs(fleet)
@@ -44,6 +48,7 @@ def save_logs(fleet):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True)
+    parser.add_argument("--only", choices=["rollout", "crash", "faults"])
     parser.add_argument("--keep", action="store_true", help="leave a fleet whose checks failed")
     options = parser.parse_args()
     checks = Checks()
@@ -57,8 +62,10 @@ def main():
             check.worker_reboot(fleet, checks)
             check.image_change(fleet, checks, fleet.state / "origin/SHA256SUMS")
 
-    with_fleet(options.build, checks, "rollout", rollout, options.keep)
-    with_fleet(options.build, checks, "crash", lambda fleet: check.controller_crash(fleet, checks), options.keep)
+    for name, action in (("rollout", rollout), ("crash", lambda fleet: check.controller_crash(fleet, checks)),
+                         ("faults", lambda fleet: faults.bad_input(fleet, checks))):
+        if options.only in (None, name):
+            with_fleet(options.build, checks, name, action, options.keep)
     print(f"# {checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0
 
