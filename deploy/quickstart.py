@@ -137,7 +137,9 @@ def build_job():
     """Configures only what was never configured: a tree that builds its tests keeps them."""
     configure = "true" if (BUILD / "CMakeCache.txt").exists() and (BUILD / "build.ninja").exists() else "cmake --preset release -DNPUFLEET_TESTS=OFF"
     script = f'{configure} && exec cmake --build "$1" --target "${{@:2}}"'
-    return Job("build", ["bash", "-c", script, "build", BUILD, *PROGRAMS], "build.log")
+    # tests/run builds in the same folder, and takes the same lock.
+    (TREE / "build").mkdir(exist_ok=True)
+    return Job("build", ["flock", TREE / "build/.lock", "bash", "-c", script, "build", BUILD, *PROGRAMS], "build.log")
 
 
 class LabPlace:

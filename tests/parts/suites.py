@@ -82,7 +82,8 @@ def build(preset, log, targets=(), seconds=3600):
     configured = Run(log, ["cmake", "--preset", preset, "-DNPUFLEET_TESTS=ON"], 300)
     if configured.status != 0:
         return f"cmake --preset {preset} failed\n{configured.tail()}"
-    built = Run(log, ["cmake", "--build", folder, "-j", jobs(), *(("--target", *targets) if targets else ())], seconds, append=True)
+    # deploy/quickstart builds in the same folder, and takes the same lock.
+    built = Run(log, ["flock", TREE / "build/.lock", "cmake", "--build", folder, "-j", jobs(), *(("--target", *targets) if targets else ())], seconds, append=True)
     if built.status != 0:
         errors = [line for line in built.text().splitlines() if re.search(r"error|FAILED|Error", line)]
         return "the build failed\n" + "\n".join(f"    {line[:200]}" for line in errors[:15]) + f"\n{built.tail(5)}"
@@ -292,7 +293,12 @@ def build_programs(names, total):
 
 def main():
     names, want_build = choose(sys.argv[1:])
-    LOGS.mkdir(parents=True, exist_ok=True)
+    try:
+        LOGS.mkdir(parents=True, exist_ok=True)
+        (LOGS / "build.log").touch()
+    except OSError as error:
+        print(f"tests/run: {error.filename} cannot be written ({error.strerror}): run it as the owner of the tree", file=sys.stderr)
+        return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     total, start = Result(), time.monotonic()
     wanted = [engine for suite, engine in (("lab", "quick"), ("lab-real", "real")) if suite in names and not cannot_lab(engine)]
