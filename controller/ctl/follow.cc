@@ -69,15 +69,19 @@ class RolloutReader {
   void Run() {
     v1::GetRolloutRequest request;
     request.set_name(name_);
+    bool ever_answered = false;
     while (true) {
       grpc::ClientContext call;
       SetDeadline(call, kStreamLife);
+      // A call that fails at once leaves the channel without anybody who polls: the next connection's
+      // handshake then never ends. The first call must fail at once, the others may wait for it.
+      call.set_wait_for_ready(ever_answered);
       if (!Begin(&call)) return;
       auto stream = stub_.WatchRollout(&call, request);
       v1::Rollout rollout;
       bool answered = false;
       while (stream->Read(&rollout)) {
-        answered = true;
+        answered = ever_answered = true;
         Push(rollout);
       }
       grpc::Status status = stream->Finish();

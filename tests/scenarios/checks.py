@@ -168,14 +168,19 @@ def controller_crash(fleet, checks):
     if not checks.run("the rollout is under way", lambda: until(in_the_middle, 60, "a driver to be installed", period=0.05) and ""):
         return
     running = {node: {item["id"] for item in items} for node, items in fleet.all_operations().items()}
+    watcher = fleet.begin_ctl("rollout", "watch", NAME, "--timeout", f"{fleet.rollout_seconds}s")
+    until(lambda: "progressing" in watcher.text(), 20, "`ctl rollout watch` to see the rollout")
     fleet.kill_controller()
 
     def go_on():
+        until(lambda: "not reachable" in watcher.text(), 20, "`ctl rollout watch` to miss the controller")
         fleet.start_controller()
         fleet.wait_serving()
         return f"{seconds_of(start)} in all"
     if not checks.run("the rollout finishes after kill -9 of the controller", go_on):
         return
+    checks.run("`ctl rollout watch` comes back to the controller, and ends with 0", lambda: until(watcher.ended_well, 20, f"its end: {watcher.text()[-600:]}") and "")
+    watcher.end()
     ids = {node: Counter(item["id"] for item in items) for node, items in fleet.all_operations().items()}
     checks.that("the operations that ran at the crash are known once each",
                 all(counted[identity] == 1 for node, counted in ids.items() for identity in running[node]), f"{running} in {ids}")

@@ -80,6 +80,28 @@ def seconds_of(start):
     return f"{time.monotonic() - start:.1f} s"
 
 
+class Background:
+    """A program that runs beside a scenario. end() must be called."""
+
+    def __init__(self, argv):
+        self.output = tempfile.NamedTemporaryFile("w+", encoding="utf-8", suffix=".log")
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output)
+
+    def text(self):
+        return Path(self.output.name).read_text(encoding="utf-8")
+
+    def ended_well(self):
+        if self.process.poll() not in (None, 0):
+            raise Failed(f"exit {self.process.returncode}")
+        return self.process.returncode == 0
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.output.close()
+
+
 class Fleet:
     """What both kinds of fleet can do. A subclass says how ctl is run and where a node's files are."""
 
@@ -101,6 +123,9 @@ class Fleet:
         if check is not None and done.returncode != check:
             raise Failed(f"ctl {' '.join(map(str, arguments))}: exit {done.returncode}, not {check}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
         return done
+
+    def begin_ctl(self, *arguments):
+        return Background([str(item) for item in (*self.ctl_argv(), *arguments)])
 
     def rollout(self):
         done = self.ctl("rollout", "status", NAME, "-o", "json")
