@@ -23,7 +23,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
   // A fleet's nodes are reached directly, whatever proxy the environment names.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  // Also how long one attempt may take: a loaded node's TLS handshake fits in, and a node without
+  // power is asked anew before the kernel's pauses between SYNs grow.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 3000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetMaxReceiveMessageSize(64 << 20);
   return grpc::CreateCustomChannel(address, std::move(credentials), arguments);

@@ -11,6 +11,7 @@
 namespace npufleet::fakes {
 
 LocalServer::~LocalServer() {
+  ending_.Notify();
   server_.stop();
   if (thread_.joinable()) thread_.join();
 }
@@ -39,6 +40,14 @@ void LocalServer::Start() {
 
 std::string LocalServer::Url(const std::string& path) const {
   return absl::StrCat("http://127.0.0.1:", port_, path);
+}
+
+void LocalServer::ServeSilence(const std::string& pattern) {
+  const auto wait = [this](const httplib::Request&, httplib::Response&) {
+    ending_.WaitForNotification();
+  };
+  server_.Get(pattern, wait);
+  server_.Post(pattern, wait);
 }
 
 void LocalServer::ServeFile(const std::string& path, std::string body, int cuts,

@@ -13,6 +13,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 
 namespace npufleet::fakes {
 
@@ -32,11 +33,15 @@ class LocalServer {
   // A file with ETag and ranges. The first `cuts` answers end after `cut_after` bytes of their body.
   void ServeFile(const std::string& path, std::string body, int cuts = 0, size_t cut_after = 0);
 
+  // Every request to `pattern` waits without an answer until this server ends.
+  void ServeSilence(const std::string& pattern);
+
   // "METHOD PATH" of each request so far, with " bytes=N-" when it asked for a range.
   std::vector<std::string> Requests() const;
 
  private:
   std::string unix_socket_;
+  absl::Notification ending_;
   httplib::Server server_;
   std::thread thread_;
   int port_ = 0;

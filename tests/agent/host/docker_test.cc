@@ -256,11 +256,8 @@ TEST_F(DockerTest, AnExecIsKilledWithItsChildrenAtItsDeadline) {
     execl("/bin/sh", "sh", "-c", "sleep 1000 & wait", nullptr);
     _exit(127);
   }
-  absl::Notification over;
   routes_.Post("/containers/c/exec", Answer(201, R"({"Id":"e1"})"));
-  routes_.Post("/exec/e1/start", [&](const httplib::Request&, httplib::Response&) {
-    over.WaitForNotification();
-  });
+  daemon_.ServeSilence("/exec/e1/start");
   routes_.Get("/exec/e1/json", Answer(200, absl::StrCat(R"({"Running":true,"Pid":)", pid, "}")));
   daemon_.Start();
   ExecSpec spec;
@@ -271,7 +268,6 @@ TEST_F(DockerTest, AnExecIsKilledWithItsChildrenAtItsDeadline) {
   int status = 0;
   EXPECT_EQ(waitpid(pid, &status, 0), pid);
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-  over.Notify();
 }
 
 TEST_F(DockerTest, TellsEventsUntilTheDaemonGoes) {

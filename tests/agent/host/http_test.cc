@@ -134,10 +134,7 @@ TEST_F(HttpTest, NobodyThereIsUnavailableAndNamesTheHost) {
 }
 
 TEST_F(HttpTest, SilenceEndsAtTheStallDeadlineAndTheWholeAtItsDeadline) {
-  absl::Notification over;
-  server_.routes().Get("/silent", [&](const httplib::Request&, httplib::Response&) {
-    over.WaitForNotification();
-  });
+  server_.ServeSilence("/silent");
   server_.Start();
   HttpRequest request = Get("/silent");
   request.stall_deadline = absl::Milliseconds(100);
@@ -149,7 +146,6 @@ TEST_F(HttpTest, SilenceEndsAtTheStallDeadlineAndTheWholeAtItsDeadline) {
   request.deadline = absl::InfiniteDuration();
   request.cancelled = [&] { return ++asked > 2; };
   EXPECT_TRUE(absl::IsCancelled(http_->Send(request).status()));
-  over.Notify();
 }
 
 TEST_F(HttpTest, TakesNoTokenToAnotherHost) {
