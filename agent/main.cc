@@ -43,7 +43,9 @@ struct InventoryFlags {
 
 void AddServe(CLI::App& app, ServeFlags& serve, std::map<std::string, CLI::Option*>& given) {
   CLI::App* command = app.add_subcommand("serve", "Run the agent of this node (root, by systemd).");
-  command->add_option("--config", serve.config_file, "YAML file with the keys below; the default one may be missing")
+  command
+      ->add_option("--config", serve.config_file,
+                   "YAML file with the keys below; the default one may be missing")
       ->capture_default_str();
   const auto add = [&](const std::string& key, std::string& value, const std::string& what) {
     given[key] = command->add_option("--" + key, value, what);

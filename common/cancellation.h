@@ -27,9 +27,9 @@ class Cancellation {
     if (on_cancel_) on_cancel_();
   }
 
-  // Runs at Cancel(), at once when that was already. Replaces what was here; an empty function takes it
-  // away, and when that returns it does not run. Must be short and must not call this object:
-  // grpc::ClientContext::TryCancel().
+  // Runs at Cancel(), at once when that was already. Replaces what was here; an empty function
+  // takes it away, and when that returns it does not run. Must be short and must not call this
+  // object: grpc::ClientContext::TryCancel().
   void OnCancel(std::function<void()> on_cancel) {
     absl::MutexLock lock(&mutex_);
     on_cancel_ = std::move(on_cancel);

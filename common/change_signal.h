@@ -44,8 +44,8 @@ class ChangeSignal {
     for (const auto& [key, listener] : listeners_) listener();
   }
 
-  // `listener` must be short, must not block and must not call this object: it wakes somebody who then
-  // looks.
+  // `listener` must be short, must not block and must not call this object: it wakes somebody who
+  // then looks.
   [[nodiscard]] std::unique_ptr<Subscription> Subscribe(std::function<void()> listener) {
     absl::MutexLock lock(&mutex_);
     listeners_.emplace(++last_key_, std::move(listener));

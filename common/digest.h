@@ -12,8 +12,8 @@ namespace npufleet {
 // Lower-case hex.
 std::string Sha256Hex(std::string_view bytes);
 
-// Of the message's deterministic serialization (maps in key order): stable within one version of the
-// schema, and across versions that only add fields which are not set.
+// Of the message's deterministic serialization (maps in key order): stable within one version of
+// the schema, and across versions that only add fields which are not set.
 std::string DigestOf(const google::protobuf::Message& message);
 
 }  // namespace npufleet

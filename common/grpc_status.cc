@@ -26,8 +26,9 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
     return plain;
   }
   absl::Status with_failure = plain;
-  FailureStatus(failure).ForEachPayload(
-      [&](absl::string_view url, const absl::Cord& payload) { with_failure.SetPayload(url, payload); });
+  FailureStatus(failure).ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
+    with_failure.SetPayload(url, payload);
+  });
   return with_failure;
 }
 

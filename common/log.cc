@@ -11,10 +11,11 @@ namespace {
 
 spdlog::logger& Logger() {
   static spdlog::logger* logger = [] {
-    auto* created = new spdlog::logger("npufleet", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    auto* created =
+        new spdlog::logger("npufleet", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     // The journal adds the time itself.
-    created->set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l %v"
-                                                                  : "%Y-%m-%dT%H:%M:%S.%e %^%L%$ %v");
+    created->set_pattern(
+        std::getenv("JOURNAL_STREAM") != nullptr ? "%l %v" : "%Y-%m-%dT%H:%M:%S.%e %^%L%$ %v");
     created->flush_on(spdlog::level::info);
     return created;
   }();
@@ -46,8 +47,6 @@ Level LevelFromName(std::string_view name) {
 
 void SetLevel(Level level) { Logger().set_level(ToSpdlog(level)); }
 
-void Write(Level level, std::string_view message) {
-  Logger().log(ToSpdlog(level), "{}", message);
-}
+void Write(Level level, std::string_view message) { Logger().log(ToSpdlog(level), "{}", message); }
 
 }  // namespace npufleet::log

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Debian's Abseil (20220623) is built with a string_view of its own, which does not convert to and from
-// the standard one. Where both are one type, these do nothing.
+// Debian's Abseil (20220623) is built with a string_view of its own, which does not convert to and
+// from the standard one. Where both are one type, these do nothing.
 #ifndef COMMON_STRING_VIEWS_H_
 #define COMMON_STRING_VIEWS_H_
 

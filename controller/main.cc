@@ -99,7 +99,8 @@ int main(int argc, char** argv) {
 
   CLI::App* identity = app.add_subcommand("identity", "certificates for people and scripts");
   identity->require_subcommand(1);
-  CLI::App* identity_create = identity->add_subcommand("create", "make one, with ctl's config.yaml");
+  CLI::App* identity_create =
+      identity->add_subcommand("create", "make one, with ctl's config.yaml");
   Flags identity_flags;
   identity_flags.AddTo(identity_create, /*with_file=*/true);
   npufleet::api::IdentityRequest request;

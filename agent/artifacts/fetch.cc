@@ -73,7 +73,7 @@ class Fetch {
  private:
   // What the attempts of one download have in common.
   struct Outcome {
-    absl::Status status;     // OK: the part is complete
+    absl::Status status;  // OK: the part is complete
     bool retry = false;
     absl::Duration wait = absl::ZeroDuration();  // asked for by the server
   };
@@ -100,11 +100,11 @@ class Fetch {
   const FetchCallbacks& callbacks_;
   const std::string target_, part_, record_, url_;
   std::unique_ptr<host::AppendFile> file_;
-  std::string validator_;      // ETag or Last-Modified of what the part is of
-  uint64_t total_ = 0;         // 0: not known
-  uint64_t furthest_ = 0;      // largest size that the part ever had
+  std::string validator_;  // ETag or Last-Modified of what the part is of
+  uint64_t total_ = 0;     // 0: not known
+  uint64_t furthest_ = 0;  // largest size that the part ever had
   bool resumed_ = false;
-  absl::Status stopped_;       // why a callback of ours ended the transfer
+  absl::Status stopped_;  // why a callback of ours ended the transfer
 };
 
 bool Fetch::TargetIsRight() {
@@ -118,8 +118,8 @@ bool Fetch::TargetIsRight() {
 // A part whose record does not fit this request is of something else.
 void Fetch::ReadRecord() {
   const host::Json record = host::ParseJson(files_.Read(record_).value_or(""));
-  const bool fits = host::TextOf(record, "url") == url_ &&
-                    host::TextOf(record, "sha256") == request_.sha256;
+  const bool fits =
+      host::TextOf(record, "url") == url_ && host::TextOf(record, "sha256") == request_.sha256;
   validator_ = fits ? host::TextOf(record, "validator") : "";
   total_ = fits ? static_cast<uint64_t>(host::NumberOf(record, "size")) : 0;
   // Without a validator only a sha256 can tell afterwards that both halves were of one file.
@@ -138,8 +138,9 @@ absl::Status Fetch::StartAgain() {
 bool Fetch::OnHead(const host::HttpResponse& response, uint64_t offset) {
   const std::string type = absl::AsciiStrToLower(HeaderOf(response, "content-type"));
   if (absl::StartsWith(type, "text/html") && !absl::EndsWith(target_, ".html")) {
-    stopped_ = FailureStatus(v1::Failure::CONFIG, absl::StrCat(url_, " answers an HTML page, not a file"),
-                             "the URL leads to a login or error page: correct it in the spec");
+    stopped_ =
+        FailureStatus(v1::Failure::CONFIG, absl::StrCat(url_, " answers an HTML page, not a file"),
+                      "the URL leads to a login or error page: correct it in the spec");
     return false;
   }
   uint64_t total = 0;
@@ -181,8 +182,8 @@ bool Fetch::OnHead(const host::HttpResponse& response, uint64_t offset) {
 bool Fetch::OnData(std::string_view bytes) {
   stopped_ = file_->Append(bytes);
   if (absl::IsResourceExhausted(stopped_)) {
-    stopped_ = NoRoom(files_, target_, total_ > file_->size_bytes() ? total_ - file_->size_bytes()
-                                                                    : bytes.size());
+    stopped_ = NoRoom(files_, target_,
+                      total_ > file_->size_bytes() ? total_ - file_->size_bytes() : bytes.size());
   }
   if (stopped_.ok() && callbacks_.progress) callbacks_.progress(file_->size_bytes(), total_);
   return stopped_.ok();
@@ -213,8 +214,8 @@ Fetch::Outcome Fetch::Attempt() {
 Fetch::Outcome Fetch::Judge(const absl::StatusOr<host::HttpResponse>& response) {
   if (!stopped_.ok()) return {.status = stopped_, .retry = !FailureOf(stopped_).has_value()};
   if (!response.ok()) {
-    const bool retry = absl::IsUnavailable(response.status()) ||
-                       absl::IsDeadlineExceeded(response.status());
+    const bool retry =
+        absl::IsUnavailable(response.status()) || absl::IsDeadlineExceeded(response.status());
     if (absl::IsInvalidArgument(response.status())) {
       return {.status = FailureStatus(v1::Failure::CONFIG,
                                       absl::StrCat(url_, ": ", response.status().message()),
@@ -380,9 +381,10 @@ absl::StatusOr<std::string> FetchArtifact(host::Host& host, const v1::Artifact& 
   const std::string lower = absl::AsciiStrToLower(url);
   const bool plain = absl::StartsWith(lower, "http://");
   if (!plain && !absl::StartsWith(lower, "https://")) {
-    return FailureStatus(v1::Failure::CONFIG,
-                         absl::StrCat("\"", ShownUrl(url), "\" is no http(s) URL and no absolute path"),
-                         "correct the url in the spec");
+    return FailureStatus(
+        v1::Failure::CONFIG,
+        absl::StrCat("\"", ShownUrl(url), "\" is no http(s) URL and no absolute path"),
+        "correct the url in the spec");
   }
   if (plain && artifact.sha256().empty()) {
     return FailureStatus(v1::Failure::CONFIG,

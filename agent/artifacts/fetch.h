@@ -18,15 +18,15 @@ namespace npufleet::artifacts {
 
 // Each may be empty.
 struct FetchCallbacks {
-  std::function<void(std::string_view)> log;  // lines without secrets
+  std::function<void(std::string_view)> log;                    // lines without secrets
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes; total 0: not known
   host::Cancelled cancelled;
 };
 
 struct FileRequest {
   std::string url;
-  std::string sha256;       // empty: only the length is verified
-  uint64_t size_bytes = 0;  // 0: not known
+  std::string sha256;                          // empty: only the length is verified
+  uint64_t size_bytes = 0;                     // 0: not known
   std::map<std::string, std::string> headers;  // never logged, never sent to another host
 };
 
@@ -36,16 +36,15 @@ struct FileRequest {
 // 5xx are tried again, 5 times without a new byte, waiting on the host's clock.
 //
 // Errors carry a v1::Failure: TRANSIENT (tried enough), CONFIG (no such file, refused, HTML instead
-// of a file, wrong sha256: the file is removed), NEEDS_OPERATOR (no room: names path, need and free).
-// Cancelled as such.
+// of a file, wrong sha256: the file is removed), NEEDS_OPERATOR (no room: names path, need and
+// free). Cancelled as such.
 absl::Status FetchFile(host::Host& host, const FileRequest& request, std::string_view target,
                        const FetchCallbacks& callbacks);
 
-// The path at which the artifact is: `target`, or the URL itself when that is an absolute path (it is
-// verified in place and never removed). Plain http without a sha256 is a CONFIG failure.
+// The path at which the artifact is: `target`, or the URL itself when that is an absolute path (it
+// is verified in place and never removed). Plain http without a sha256 is a CONFIG failure.
 absl::StatusOr<std::string> FetchArtifact(host::Host& host, const v1::Artifact& artifact,
-                                          std::string_view target,
-                                          const FetchCallbacks& callbacks);
+                                          std::string_view target, const FetchCallbacks& callbacks);
 
 // OK when `need_bytes` and 5 % fit on the filesystem of `path`; otherwise NEEDS_OPERATOR.
 absl::Status CheckSpace(const host::Filesystem& filesystem, std::string_view path,

@@ -41,7 +41,7 @@ class TreeFetch {
   const FetchTreeOptions& options_;
   const FetchCallbacks& callbacks_;
   uint64_t total_ = 0;
-  Manifest known_;   // of a former call
+  Manifest known_;  // of a former call
   absl::Mutex mutex_;
   std::vector<uint64_t> done_;  // bytes of each file
   uint64_t all_done_ = 0;
@@ -101,8 +101,7 @@ absl::Status TreeFetch::FetchOne(size_t index, const std::atomic<bool>& failed) 
       ASSIGN_OR_RETURN(sha256, host_.filesystem->Sha256(PathOf(file)));
     }
   }
-  ASSIGN_OR_RETURN(ManifestFile entry,
-                   DescribeFile(*host_.filesystem, folder_, file.path, sha256));
+  ASSIGN_OR_RETURN(ManifestFile entry, DescribeFile(*host_.filesystem, folder_, file.path, sha256));
   absl::MutexLock lock(&mutex_);
   manifest_.files.push_back(std::move(entry));
   return absl::OkStatus();
@@ -111,10 +110,9 @@ absl::Status TreeFetch::FetchOne(size_t index, const std::atomic<bool>& failed) 
 absl::StatusOr<Manifest> TreeFetch::Run() {
   RETURN_IF_ERROR(CheckSpace(*host_.filesystem, folder_, MissingBytes()));
   RETURN_IF_ERROR(host_.filesystem->MakeFolders(folder_));
-  RETURN_IF_ERROR(RunParallel(files_.size(), options_.parallel_files,
-                              [this](size_t index, const std::atomic<bool>& failed) {
-                                return FetchOne(index, failed);
-                              }));
+  RETURN_IF_ERROR(RunParallel(
+      files_.size(), options_.parallel_files,
+      [this](size_t index, const std::atomic<bool>& failed) { return FetchOne(index, failed); }));
   manifest_.source = options_.source;
   manifest_.Sort();
   RETURN_IF_ERROR(WriteManifest(*host_.filesystem, folder_, manifest_));

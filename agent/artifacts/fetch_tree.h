@@ -23,10 +23,10 @@ struct FetchTreeOptions {
   std::string source;                          // kept in the manifest
 };
 
-// What a former call left, finished or not, is used; a file that the manifest of the folder vouches for
-// is not read again. Room for all that is missing is checked first. At the end the manifest is written
-// and returned. Progress counts the bytes of all files; callbacks are called one at a time. Errors as
-// FetchFile's, of the first file that failed.
+// What a former call left, finished or not, is used; a file that the manifest of the folder vouches
+// for is not read again. Room for all that is missing is checked first. At the end the manifest is
+// written and returned. Progress counts the bytes of all files; callbacks are called one at a time.
+// Errors as FetchFile's, of the first file that failed.
 absl::StatusOr<Manifest> FetchTree(host::Host& host, const std::vector<HubFile>& files,
                                    std::string_view folder, const FetchTreeOptions& options,
                                    const FetchCallbacks& callbacks);

@@ -35,7 +35,8 @@ std::string Encode(const std::string& text, bool keep_slashes) {
 std::string EndpointOf(HubKind kind, const v1::Model::Hub& hub) {
   std::string endpoint = hub.endpoint();
   if (endpoint.empty()) {
-    endpoint = kind == HubKind::kModelScope ? "https://www.modelscope.cn" : "https://huggingface.co";
+    endpoint =
+        kind == HubKind::kModelScope ? "https://www.modelscope.cn" : "https://huggingface.co";
   }
   while (!endpoint.empty() && endpoint.back() == '/') endpoint.pop_back();
   return endpoint;
@@ -93,10 +94,10 @@ class Listing {
   absl::Status ListHuggingFace();
   absl::Status Add(HubFile file);
   absl::Status Unreadable() const {
-    return FailureStatus(v1::Failure::TRANSIENT,
-                         absl::StrCat(ShownUrl(endpoint_), " answers no list of files for model ",
-                                      hub_.id()),
-                         "is the endpoint that of a hub of this kind?");
+    return FailureStatus(
+        v1::Failure::TRANSIENT,
+        absl::StrCat(ShownUrl(endpoint_), " answers no list of files for model ", hub_.id()),
+        "is the endpoint that of a hub of this kind?");
   }
 
   host::Host& host_;
@@ -116,9 +117,10 @@ absl::StatusOr<host::HttpResponse> Listing::Get(const std::string& url) {
   request.cancelled = cancelled_;
   absl::StatusOr<host::HttpResponse> response = host_.http->Send(request);
   if (absl::IsUnavailable(response.status()) || absl::IsDeadlineExceeded(response.status())) {
-    return FailureStatus(v1::Failure::TRANSIENT,
-                         absl::StrCat("listing model ", hub_.id(), ": ", response.status().message()),
-                         "the hub does not answer: it is asked again");
+    return FailureStatus(
+        v1::Failure::TRANSIENT,
+        absl::StrCat("listing model ", hub_.id(), ": ", response.status().message()),
+        "the hub does not answer: it is asked again");
   }
   RETURN_IF_ERROR(response.status());
   if (response->status != 200) return FailureOfStatus(hub_, endpoint_, *response);
@@ -140,9 +142,8 @@ absl::Status Listing::ListModelScope() {
   const std::string repository =
       absl::StrCat(endpoint_, "/api/v1/models/", Encode(hub_.id(), true), "/repo");
   const std::string revision = Encode(revision_, false);
-  ASSIGN_OR_RETURN(
-      const host::HttpResponse response,
-      Get(absl::StrCat(repository, "/files?Revision=", revision, "&Recursive=True")));
+  ASSIGN_OR_RETURN(const host::HttpResponse response,
+                   Get(absl::StrCat(repository, "/files?Revision=", revision, "&Recursive=True")));
   const host::Json json = host::ParseJson(response.body);
   const host::Json& list = host::Member(host::Member(json, "Data"), "Files");
   if (!list.is_array()) return Unreadable();
@@ -226,13 +227,11 @@ absl::StatusOr<std::map<std::string, std::string>> HubHeaders(host::Host& host,
   const auto text = host.filesystem->Read(path, 64 << 10);
   const std::string token(absl::StripAsciiWhitespace(text.value_or("")));
   if (!info.ok() || !text.ok() || token.empty()) {
-    return FailureStatus(v1::Failure::CONFIG,
-                         absl::StrCat("no token in ", path, " on this node"),
+    return FailureStatus(v1::Failure::CONFIG, absl::StrCat("no token in ", path, " on this node"),
                          "put the hub's token there, mode 0600");
   }
   if ((info->mode & 077) != 0) {
-    return FailureStatus(v1::Failure::CONFIG,
-                         absl::StrCat("others may read the token in ", path),
+    return FailureStatus(v1::Failure::CONFIG, absl::StrCat("others may read the token in ", path),
                          absl::StrCat("chmod 0600 ", path));
   }
   headers["Authorization"] = absl::StrCat("Bearer ", token);

@@ -18,23 +18,24 @@ namespace npufleet::artifacts {
 enum class HubKind { kModelScope, kHuggingFace };
 
 struct HubFile {
-  std::string path;         // relative, without ".."
+  std::string path;  // relative, without ".."
   uint64_t size_bytes = 0;
-  std::string sha256;       // empty when the hub does not tell (Hugging Face: files outside LFS)
+  std::string sha256;  // empty when the hub does not tell (Hugging Face: files outside LFS)
   std::string url;
 };
 
-// Sorted by path; .gitattributes and .gitignore are left out, so that a model is the same from either hub.
+// Sorted by path; .gitattributes and .gitignore are left out, so that a model is the same from
+// either hub.
 //   ModelScope: GET {endpoint}/api/v1/models/ID/repo/files?Revision=master&Recursive=True
 //   Hugging Face: GET {endpoint}/api/models/ID/tree/main?recursive=true, page by page
-// Errors carry a v1::Failure: CONFIG (no such model, refused, token file unfit), TRANSIENT (429, 5xx, no
-// answer).
+// Errors carry a v1::Failure: CONFIG (no such model, refused, token file unfit), TRANSIENT (429,
+// 5xx, no answer).
 absl::StatusOr<std::vector<HubFile>> ListHubFiles(host::Host& host, HubKind kind,
                                                   const v1::Model::Hub& hub,
                                                   const host::Cancelled& cancelled);
 
-// The Authorization header of hub.token_file(), or none without one. CONFIG when it cannot be read or
-// others than its owner may read it. Never to be logged.
+// The Authorization header of hub.token_file(), or none without one. CONFIG when it cannot be read
+// or others than its owner may read it. Never to be logged.
 absl::StatusOr<std::map<std::string, std::string>> HubHeaders(host::Host& host,
                                                               const v1::Model::Hub& hub);
 

@@ -63,8 +63,8 @@ absl::Status ListFiles(const host::Filesystem& filesystem, const std::string& fo
         RETURN_IF_ERROR(ListFiles(filesystem, path, absl::StrCat(prefix, name, "/"), files));
       }
     } else if (!IsOurs(name)) {
-      files.push_back({absl::StrCat(prefix, name), info.size_bytes,
-                       absl::ToUnixNanos(info.modified), ""});
+      files.push_back(
+          {absl::StrCat(prefix, name), info.size_bytes, absl::ToUnixNanos(info.modified), ""});
     }
   }
   return absl::OkStatus();
@@ -104,8 +104,7 @@ void Manifest::Sort() {
             [](const ManifestFile& a, const ManifestFile& b) { return a.path < b.path; });
 }
 
-absl::StatusOr<Manifest> ReadManifest(const host::Filesystem& filesystem,
-                                      std::string_view folder) {
+absl::StatusOr<Manifest> ReadManifest(const host::Filesystem& filesystem, std::string_view folder) {
   const std::string path = Join(folder, kManifestName);
   ASSIGN_OR_RETURN(const std::string text, filesystem.Read(path));
   const host::Json json = host::ParseJson(text);
@@ -148,8 +147,8 @@ std::vector<std::string> QuickCompare(const host::Filesystem& filesystem, std::s
     if (!info.ok() || info->is_directory) {
       wrong.push_back(absl::StrCat(file.path, ": missing"));
     } else if (info->size_bytes != file.size_bytes) {
-      wrong.push_back(absl::StrCat(file.path, ": ", info->size_bytes, " bytes instead of ",
-                                   file.size_bytes));
+      wrong.push_back(
+          absl::StrCat(file.path, ": ", info->size_bytes, " bytes instead of ", file.size_bytes));
     } else if (absl::ToUnixNanos(info->modified) != file.modified_ns) {
       wrong.push_back(absl::StrCat(file.path, ": changed since it was verified"));
     }
@@ -163,8 +162,7 @@ absl::StatusOr<std::vector<std::string>> FullCompare(host::Host& host, std::stri
   Meter meter(callbacks, manifest.TotalBytes());
   std::vector<std::string> verdicts(manifest.files.size());
   RETURN_IF_ERROR(RunParallel(
-      manifest.files.size(), threads,
-      [&](size_t index, const std::atomic<bool>&) -> absl::Status {
+      manifest.files.size(), threads, [&](size_t index, const std::atomic<bool>&) -> absl::Status {
         RETURN_IF_ERROR(meter.Cancelled());
         const ManifestFile& file = manifest.files[index];
         const std::string path = Join(folder, file.path);
@@ -195,8 +193,7 @@ absl::StatusOr<Manifest> HashFolder(host::Host& host, std::string_view folder, s
   manifest.Sort();
   Meter meter(callbacks, manifest.TotalBytes());
   RETURN_IF_ERROR(RunParallel(
-      manifest.files.size(), threads,
-      [&](size_t index, const std::atomic<bool>&) -> absl::Status {
+      manifest.files.size(), threads, [&](size_t index, const std::atomic<bool>&) -> absl::Status {
         RETURN_IF_ERROR(meter.Cancelled());
         ManifestFile& file = manifest.files[index];
         ASSIGN_OR_RETURN(file.sha256, host.filesystem->Sha256(Join(folder, file.path)));

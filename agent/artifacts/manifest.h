@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What was verified of a model's folder: each file with size, time and sha256. It stands in the folder
-// as .npufleet-manifest.json and lets a Check compare without reading hundreds of GB.
+// What was verified of a model's folder: each file with size, time and sha256. It stands in the
+// folder as .npufleet-manifest.json and lets a Check compare without reading hundreds of GB.
 #ifndef AGENT_ARTIFACTS_MANIFEST_H_
 #define AGENT_ARTIFACTS_MANIFEST_H_
 
@@ -20,7 +20,7 @@ namespace npufleet::artifacts {
 inline constexpr std::string_view kManifestName = ".npufleet-manifest.json";
 
 struct ManifestFile {
-  std::string path;      // relative to the folder
+  std::string path;  // relative to the folder
   uint64_t size_bytes = 0;
   int64_t modified_ns = 0;  // since 1970
   std::string sha256;
@@ -28,10 +28,11 @@ struct ManifestFile {
 };
 
 struct Manifest {
-  std::string source;    // what it was made from, as the caller names it; not in the digest
+  std::string source;  // what it was made from, as the caller names it; not in the digest
   std::vector<ManifestFile> files;  // sorted by path
 
-  // "sha256:…" over path, size and sha256 of the files: equal on all nodes that have the same model.
+  // "sha256:…" over path, size and sha256 of the files: equal on all nodes that have the same
+  // model.
   std::string Digest() const;
   uint64_t TotalBytes() const;
   const ManifestFile* Find(std::string_view path) const;
@@ -44,8 +45,8 @@ absl::StatusOr<Manifest> ReadManifest(const host::Filesystem& filesystem, std::s
 absl::Status WriteManifest(const host::Filesystem& filesystem, std::string_view folder,
                            const Manifest& manifest);
 
-// Each file that is not as the manifest says, with how: "a.safetensors: missing", "b: 3 bytes instead of 4".
-// Sizes and times only. Files that the manifest does not name do not matter.
+// Each file that is not as the manifest says, with how: "a.safetensors: missing", "b: 3 bytes
+// instead of 4". Sizes and times only. Files that the manifest does not name do not matter.
 std::vector<std::string> QuickCompare(const host::Filesystem& filesystem, std::string_view folder,
                                       const Manifest& manifest);
 
@@ -54,8 +55,8 @@ absl::StatusOr<std::vector<std::string>> FullCompare(host::Host& host, std::stri
                                                      const Manifest& manifest, size_t threads,
                                                      const FetchCallbacks& callbacks);
 
-// Reads and hashes all regular files under `folder`, except the manifest and unfinished downloads. NotFound
-// without the folder.
+// Reads and hashes all regular files under `folder`, except the manifest and unfinished downloads.
+// NotFound without the folder.
 absl::StatusOr<Manifest> HashFolder(host::Host& host, std::string_view folder, size_t threads,
                                     const FetchCallbacks& callbacks);
 

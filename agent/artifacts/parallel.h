@@ -13,8 +13,9 @@
 
 namespace npufleet::artifacts {
 
-// Calls `work` with 0..count-1, `threads` at a time, in order of their start. After the first error no
-// new one is started, and `failed` (which the work may ask in the middle) is true; that error is the result.
+// Calls `work` with 0..count-1, `threads` at a time, in order of their start. After the first error
+// no new one is started, and `failed` (which the work may ask in the middle) is true; that error is
+// the result.
 inline absl::Status RunParallel(
     size_t count, size_t threads,
     const std::function<absl::Status(size_t index, const std::atomic<bool>& failed)>& work) {

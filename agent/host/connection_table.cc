@@ -42,8 +42,7 @@ std::set<uint64_t> EstablishedInodes(std::string_view table, std::string_view ad
   in_addr parsed = {};
   if (inet_pton(AF_INET, std::string(address).c_str(), &parsed) != 1) return inodes;
   const std::string v4 = absl::StrFormat("%08X:%04X", parsed.s_addr, port);
-  const std::string v6 =
-      absl::StrCat(absl::StrFormat("%08X%08X%08X", 0, 0, htonl(0x0000FFFF)), v4);
+  const std::string v6 = absl::StrCat(absl::StrFormat("%08X%08X%08X", 0, 0, htonl(0x0000FFFF)), v4);
   for (absl::string_view line : absl::StrSplit(std::string(table), '\n')) {
     const std::vector<absl::string_view> cells =
         absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());

@@ -13,8 +13,8 @@
 
 namespace npufleet::host {
 
-// Inodes of the established sockets whose remote end is `address` (IPv4, also as ::ffff:a.b.c.d) and
-// `port`. Lines that cannot be read are passed over; an address that is no IPv4 gives none.
+// Inodes of the established sockets whose remote end is `address` (IPv4, also as ::ffff:a.b.c.d)
+// and `port`. Lines that cannot be read are passed over; an address that is no IPv4 gives none.
 std::set<uint64_t> EstablishedInodes(std::string_view table, std::string_view address,
                                      uint16_t port);
 

@@ -31,7 +31,8 @@ namespace npufleet::host {
 namespace {
 
 constexpr absl::Duration kRequestDeadline = absl::Seconds(60);
-constexpr absl::Duration kStartDeadline = absl::Minutes(5);  // a daemon under load is slow to create
+constexpr absl::Duration kStartDeadline =
+    absl::Minutes(5);  // a daemon under load is slow to create
 constexpr size_t kMaxExecOutput = 16 << 20;
 
 // Percent-encoded for a path segment or a query; '/' and ':' stay readable, the daemon takes them.
@@ -39,8 +40,8 @@ std::string Encode(std::string_view text) {
   constexpr char kHex[] = "0123456789ABCDEF";
   std::string encoded;
   for (unsigned char byte : text) {
-    if (absl::ascii_isalnum(byte) || std::string_view("-_.~/:@").find(static_cast<char>(byte)) !=
-                                         std::string_view::npos) {
+    if (absl::ascii_isalnum(byte) ||
+        std::string_view("-_.~/:@").find(static_cast<char>(byte)) != std::string_view::npos) {
       encoded += static_cast<char>(byte);
     } else {
       encoded += '%';
@@ -105,8 +106,8 @@ class SocketDocker : public Docker {
 
   absl::Status StopContainer(std::string_view name_or_id, absl::Duration grace) override {
     const int64_t seconds = absl::ToInt64Seconds(absl::Ceil(grace, absl::Seconds(1)));
-    HttpRequest request = Request(
-        "POST", absl::StrCat("/containers/", Encode(name_or_id), "/stop?t=", seconds));
+    HttpRequest request =
+        Request("POST", absl::StrCat("/containers/", Encode(name_or_id), "/stop?t=", seconds));
     request.deadline = grace + kRequestDeadline;
     request.stall_deadline = request.deadline;
     return Send(request).status();
@@ -269,8 +270,7 @@ absl::StatusOr<std::vector<DockerContainer>> SocketDocker::ListContainers() {
 }
 
 absl::StatusOr<DockerContainer> SocketDocker::RunContainer(const ContainerSpec& spec) {
-  HttpRequest create =
-      Request("POST", absl::StrCat("/containers/create?name=", Encode(spec.name)));
+  HttpRequest create = Request("POST", absl::StrCat("/containers/create?name=", Encode(spec.name)));
   create.headers["Content-Type"] = "application/json";
   create.body = WriteJson(ContainerCreateBody(spec));
   create.deadline = create.stall_deadline = kStartDeadline;
@@ -283,16 +283,15 @@ absl::StatusOr<DockerContainer> SocketDocker::RunContainer(const ContainerSpec& 
   if (const absl::Status started = Send(start).status(); !started.ok()) {
     const absl::Status removed = RemoveContainer(id);
     return removed.ok() ? started
-                        : Annotate(started, absl::StrCat("and container ", id, " stays: ",
-                                                         removed.message(), ": start"));
+                        : Annotate(started, absl::StrCat("and container ", id,
+                                                         " stays: ", removed.message(), ": start"));
   }
   return InspectContainer(id);
 }
 
 absl::StatusOr<std::vector<int>> SocketDocker::ListProcesses(std::string_view container) {
-  ASSIGN_OR_RETURN(
-      const Json top,
-      GetJson(absl::StrCat("/containers/", Encode(container), "/top?ps_args=-eo%20pid")));
+  ASSIGN_OR_RETURN(const Json top, GetJson(absl::StrCat("/containers/", Encode(container),
+                                                        "/top?ps_args=-eo%20pid")));
   const Json& titles = Member(top, "Titles");
   size_t column = 0;
   while (column < titles.size() && titles[column] != "PID") ++column;

@@ -40,9 +40,9 @@ struct DockerImage {
 
 struct DockerContainer {
   std::string id;
-  std::string name;        // without the leading slash
+  std::string name;  // without the leading slash
   std::string image_id;
-  std::string status;      // created, running, paused, restarting, exited, dead
+  std::string status;  // created, running, paused, restarting, exited, dead
   int exit_code = 0;
   bool oom_killed = false;
   int pid = 0;             // of its first process on the host; 0 when not running
@@ -125,7 +125,8 @@ class Docker {
                                    std::function<void(const ContainerEvent&)> on_event) = 0;
 };
 
-// The real one, over the socket at `socket_path`, a real path. LoadImage looks for its archive under `root`.
+// The real one, over the socket at `socket_path`, a real path. LoadImage looks for its archive
+// under `root`.
 std::unique_ptr<Docker> MakeDocker(const std::string& socket_path, const std::string& root);
 
 }  // namespace npufleet::host

@@ -26,16 +26,16 @@ Json ExecCreateBody(const ExecSpec& spec);
 std::vector<std::string> EnvironmentLines(const std::map<std::string, std::string>& environment);
 std::map<std::string, std::string> EnvironmentMap(const Json& lines);
 
-// "host:5000/name:tag" -> {"host:5000/name", "tag"}; the tag is "latest" when there is none, and the
-// digest ("sha256:…") when the reference has one.
+// "host:5000/name:tag" -> {"host:5000/name", "tag"}; the tag is "latest" when there is none, and
+// the digest ("sha256:…") when the reference has one.
 struct ImageReference {
   std::string name;
   std::string tag;
 };
 ImageReference ParseImageReference(std::string_view reference);
 
-// What a person reads of one message of load or pull: "Loading layer 5f70bf18a086", "Loaded image: x:y".
-// Empty for one that only moves a progress bar.
+// What a person reads of one message of load or pull: "Loading layer 5f70bf18a086", "Loaded image:
+// x:y". Empty for one that only moves a progress bar.
 std::string LineOfMessage(const Json& message);
 
 // The error in a message of load or pull, or empty.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The two streams of the Docker Engine API: frames of an exec without a terminal, and one JSON object
-// after the other. One thread at a time.
+// The two streams of the Docker Engine API: frames of an exec without a terminal, and one JSON
+// object after the other. One thread at a time.
 #ifndef AGENT_HOST_DOCKER_STREAM_H_
 #define AGENT_HOST_DOCKER_STREAM_H_
 

@@ -147,8 +147,7 @@ absl::Status Filesystem::Write(std::string_view path, std::string_view content,
   fs::create_directories(folder, error);
   if (error) return ErrorOf(error.value(), "making folder", folder);
 
-  std::string temporary =
-      absl::StrCat(folder, "/.", real.substr(real.rfind('/') + 1), ".XXXXXX");
+  std::string temporary = absl::StrCat(folder, "/.", real.substr(real.rfind('/') + 1), ".XXXXXX");
   Descriptor fd(mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd.ok()) return ErrorOf(errno, "making a temporary file for", path);
   absl::Status status = WriteAll(fd.get(), content, path);
@@ -281,8 +280,7 @@ absl::StatusOr<std::string> Filesystem::Sha256(std::string_view path) const {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int length = 0;
   EVP_DigestFinal_ex(context.get(), digest, &length);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest), length));
+  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest), length));
 }
 
 }  // namespace npufleet::host

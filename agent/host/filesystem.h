@@ -29,7 +29,7 @@ struct FileInfo {
 };
 
 struct DiskSpace {
-  uint64_t free_bytes = 0;   // for an unprivileged writer
+  uint64_t free_bytes = 0;  // for an unprivileged writer
   uint64_t total_bytes = 0;
 };
 
@@ -43,7 +43,7 @@ class AppendFile {
 
   absl::Status Append(std::string_view bytes);  // ENOSPC is ResourceExhausted
   absl::Status Truncate(uint64_t size_bytes);
-  absl::Status Sync();                          // fsync
+  absl::Status Sync();  // fsync
   uint64_t size_bytes() const;
 
  private:
@@ -65,13 +65,13 @@ class Filesystem {
   absl::Status Write(std::string_view path, std::string_view content, uint32_t mode = 0644) const;
   // Makes the file and missing folders; what is in it stays.
   absl::StatusOr<std::unique_ptr<AppendFile>> OpenToAppend(std::string_view path) const;
-  absl::StatusOr<FileInfo> Stat(std::string_view path) const;   // follows symlinks; NotFound
+  absl::StatusOr<FileInfo> Stat(std::string_view path) const;  // follows symlinks; NotFound
   absl::StatusOr<FileInfo> LinkStat(std::string_view path) const;
   bool Exists(std::string_view path) const;
   absl::StatusOr<std::vector<std::string>> List(std::string_view folder) const;  // names, sorted
   absl::Status MakeFolders(std::string_view path, uint32_t mode = 0755) const;
-  absl::Status Remove(std::string_view path) const;        // a file; absent is OK
-  absl::Status RemoveAll(std::string_view path) const;     // a tree; absent is OK
+  absl::Status Remove(std::string_view path) const;                       // a file; absent is OK
+  absl::Status RemoveAll(std::string_view path) const;                    // a tree; absent is OK
   absl::Status Rename(std::string_view from, std::string_view to) const;  // and fsync of the folder
   absl::Status SetMode(std::string_view path, uint32_t mode) const;
   // Space on the filesystem of `path`, or of its nearest existing parent.

@@ -24,9 +24,15 @@ namespace npufleet::host {
 
 struct HostOptions {
   std::string root = "/";  // prefix of every path; not "/" only in tests and demonstrations
-  // Where programs are searched, each under the root first. /usr/local/Ascend/driver/tools is among them.
-  std::vector<std::string> path = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin",
-                                   "/sbin", "/bin", "/usr/local/Ascend/driver/tools"};
+  // Where programs are searched, each under the root first. /usr/local/Ascend/driver/tools is among
+  // them.
+  std::vector<std::string> path = {"/usr/local/sbin",
+                                   "/usr/local/bin",
+                                   "/usr/sbin",
+                                   "/usr/bin",
+                                   "/sbin",
+                                   "/bin",
+                                   "/usr/local/Ascend/driver/tools"};
   std::string docker_socket = "/var/run/docker.sock";  // under the root
 };
 
@@ -38,9 +44,9 @@ struct NetworkInterface {
 
 struct ListeningPort {
   uint16_t port = 0;
-  int pid = 0;              // 0: not found
-  std::string command;      // its /proc/PID/comm
-  std::string container;    // id of the container that owns it, from its cgroup; empty: none
+  int pid = 0;            // 0: not found
+  std::string command;    // its /proc/PID/comm
+  std::string container;  // id of the container that owns it, from its cgroup; empty: none
 };
 
 // A process as /proc shows it.
@@ -55,10 +61,10 @@ struct ProcessInfo {
 class System {
  public:
   virtual ~System() = default;
-  virtual absl::StatusOr<std::string> BootId() = 0;       // /proc/sys/kernel/random/boot_id
+  virtual absl::StatusOr<std::string> BootId() = 0;  // /proc/sys/kernel/random/boot_id
   virtual absl::StatusOr<absl::Duration> Uptime() = 0;
-  virtual std::string Architecture() = 0;                 // uname -m
-  virtual std::string KernelRelease() = 0;                // uname -r
+  virtual std::string Architecture() = 0;   // uname -m
+  virtual std::string KernelRelease() = 0;  // uname -r
   virtual bool IsRoot() = 0;
   virtual absl::StatusOr<std::map<std::string, std::string>> OsRelease() = 0;  // ID, VERSION_ID, …
   virtual absl::StatusOr<std::vector<NetworkInterface>> Interfaces() = 0;
@@ -66,8 +72,9 @@ class System {
   // NotFound when there is no such process (any more). Reads the real /proc, whatever the root.
   virtual absl::StatusOr<ProcessInfo> InspectProcess(int pid) = 0;
   virtual absl::Status SignalProcess(int pid, int signal) = 0;  // NotFound when it is gone
-  // Whether process `pid` itself holds an established TCP connection to `address` (IPv4) and `port`, as
-  // /proc/PID/fd and the table of its network namespace say. NotFound when the process is gone.
+  // Whether process `pid` itself holds an established TCP connection to `address` (IPv4) and
+  // `port`, as /proc/PID/fd and the table of its network namespace say. NotFound when the process
+  // is gone.
   virtual absl::StatusOr<bool> ConnectedTo(int pid, std::string_view address, uint16_t port);
   // systemctl ARGS. The unit manager of the node; Unavailable when systemd is not running.
   virtual absl::StatusOr<ProcessResult> Systemctl(const std::vector<std::string>& arguments) = 0;
@@ -83,8 +90,9 @@ struct Host {
   std::unique_ptr<System> system;
 };
 
-// The real kernel and system. With a root other than "/", boot_id, uptime, os-release and the interfaces (lines
-// of "NAME ADDRESS" in /etc/npufleet/interfaces) under the root go first, and systemctl is only run when it is under the root: a demonstration reboots nobody.
+// The real kernel and system. With a root other than "/", boot_id, uptime, os-release and the
+// interfaces (lines of "NAME ADDRESS" in /etc/npufleet/interfaces) under the root go first, and
+// systemctl is only run when it is under the root: a demonstration reboots nobody.
 std::unique_ptr<System> MakeSystem(const HostOptions& options);
 
 // The real machine.

@@ -238,8 +238,8 @@ absl::Status Transfer::EndWhenAsked() {
     return absl::CancelledError(absl::StrCat(name_, ": cancelled"));
   }
   if (now - start_ >= request_.deadline) {
-    return absl::DeadlineExceededError(absl::StrCat(
-        name_, ": no complete answer within ", absl::FormatDuration(request_.deadline)));
+    return absl::DeadlineExceededError(absl::StrCat(name_, ": no complete answer within ",
+                                                    absl::FormatDuration(request_.deadline)));
   }
   if (now - last_byte_ >= request_.stall_deadline) {
     return absl::DeadlineExceededError(
@@ -290,7 +290,8 @@ absl::StatusOr<HttpResponse> Transfer::Run() {
   }
   int left = 0;
   const CURLMsg* message = curl_multi_info_read(multi_, &left);
-  if (message == nullptr) return absl::InternalError(absl::StrCat(name_, ": ended without a result"));
+  if (message == nullptr)
+    return absl::InternalError(absl::StrCat(name_, ": ended without a result"));
   return Finish(message->data.result);
 }
 

@@ -30,17 +30,18 @@ struct HttpRequest {
   std::string unix_socket;                     // path; the url's host is then only a name
   std::map<std::string, std::string> headers;  // a secret in here never reaches a log
   std::string body;
-  std::string body_file;                       // real path; sent instead of `body` when set
-  absl::Duration deadline = absl::Seconds(30);          // of the whole call; infinite is allowed
-  absl::Duration stall_deadline = absl::Seconds(60);    // without a byte
-  bool follow_redirects = true;                // never with Authorization to another host
-  std::string ca_file;                         // PEM; empty: the system's
+  std::string body_file;                              // real path; sent instead of `body` when set
+  absl::Duration deadline = absl::Seconds(30);        // of the whole call; infinite is allowed
+  absl::Duration stall_deadline = absl::Seconds(60);  // without a byte
+  bool follow_redirects = true;                       // never with Authorization to another host
+  std::string ca_file;                                // PEM; empty: the system's
   bool verify_peer = true;
   Cancelled cancelled;
-  // Body bytes as they come, only for a status below 300; false stops the call (Cancelled). When set, response.body
-  // holds only the body of an error status.
+  // Body bytes as they come, only for a status below 300; false stops the call (Cancelled). When
+  // set, response.body holds only the body of an error status.
   std::function<bool(std::string_view)> on_data;
-  // Once, before the first on_data, also when there is no body: status and headers are there. False as above.
+  // Once, before the first on_data, also when there is no body: status and headers are there. False
+  // as above.
   std::function<bool(const HttpResponse&)> on_head;
 };
 

@@ -20,8 +20,8 @@ class LineSplitter {
   // An empty `on_line` makes it do nothing.
   explicit LineSplitter(OnLine on_line) : on_line_(std::move(on_line)) {}
 
-  // '\n' and '\r' end a line (progress bars redraw with '\r'), "\r\n" ends one. Empty lines are kept
-  // only when '\n' ended them. A line of more than 64 KiB is passed on in pieces.
+  // '\n' and '\r' end a line (progress bars redraw with '\r'), "\r\n" ends one. Empty lines are
+  // kept only when '\n' ended them. A line of more than 64 KiB is passed on in pieces.
   void Add(std::string_view bytes);
   // Passes on what is left without an end.
   void Finish();

@@ -8,8 +8,8 @@ namespace npufleet::host {
 namespace {
 
 std::string Unquoted(const std::string& value) {
-  const bool quoted = value.size() >= 2 && (value[0] == '"' || value[0] == '\'') &&
-                      value.back() == value[0];
+  const bool quoted =
+      value.size() >= 2 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0];
   if (!quoted) return value;
   std::string text;
   for (size_t at = 1; at + 1 < value.size(); ++at) {

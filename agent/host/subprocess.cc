@@ -60,7 +60,8 @@ absl::Status MakePipe(Descriptor& reader, Descriptor& writer) {
   return absl::OkStatus();
 }
 
-// A file in memory rather than a pipe: the child can end without reading it, and nobody has to feed it.
+// A file in memory rather than a pipe: the child can end without reading it, and nobody has to feed
+// it.
 absl::StatusOr<Descriptor> OpenStdin(const std::string& text) {
   if (text.empty()) return Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
   Descriptor file(memfd_create("stdin", MFD_CLOEXEC));
@@ -161,8 +162,8 @@ absl::Status Child::Start(const std::vector<std::string>& argv, const std::strin
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(
-      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 
   const std::vector<std::string> environment = EnvironmentOf(options_.environment, search_path);
   start_ = Clock::Real().Elapsed();
@@ -220,8 +221,8 @@ void Child::EndWhenAsked() {
   if (options_.cancelled && options_.cancelled()) {
     ended_ = absl::CancelledError(absl::StrCat(program_, ": cancelled"));
   } else if (now >= options_.deadline) {
-    ended_ = absl::DeadlineExceededError(absl::StrCat(
-        program_, ": did not end within ", absl::FormatDuration(options_.deadline)));
+    ended_ = absl::DeadlineExceededError(
+        absl::StrCat(program_, ": did not end within ", absl::FormatDuration(options_.deadline)));
   } else {
     return;
   }
@@ -233,8 +234,8 @@ void Child::EndWhenAsked() {
 absl::StatusOr<ProcessResult> Child::Wait() {
   bool exited = false;
   while (!exited) {
-    pollfd watched[] = {{out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0},
-                        {handle_.get(), POLLIN, 0}};
+    pollfd watched[] = {
+        {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}, {handle_.get(), POLLIN, 0}};
     poll(watched, 3, handle_.ok() ? 50 : 10);
     // Asked before the pipes are read: what it wrote before its end is then in them.
     exited = HasExited();

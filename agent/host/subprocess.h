@@ -32,7 +32,7 @@ struct ProcessOptions {
 };
 
 struct ProcessResult {
-  int exit_code = 0;    // 128 + signal when killed by one
+  int exit_code = 0;  // 128 + signal when killed by one
   std::string out;
   std::string err;
   bool truncated = false;
@@ -47,8 +47,8 @@ class Subprocess {
   virtual ~Subprocess() = default;
 
   // Blocks until the program ends. argv[0] without a slash is searched in the configured path.
-  // NotFound: no such program. DeadlineExceeded / Cancelled: killed. A non-zero exit is a result, not
-  // an error. Threadsafe.
+  // NotFound: no such program. DeadlineExceeded / Cancelled: killed. A non-zero exit is a result,
+  // not an error. Threadsafe.
   virtual absl::StatusOr<ProcessResult> Run(const std::vector<std::string>& argv,
                                             const ProcessOptions& options) = 0;
 
@@ -58,8 +58,8 @@ class Subprocess {
   virtual absl::StatusOr<std::string> Which(std::string_view program) = 0;
 };
 
-// The real one. Programs are searched in `path`, each folder under `root` first; an absolute argv[0]
-// under the root first, too. The child's PATH is that list.
+// The real one. Programs are searched in `path`, each folder under `root` first; an absolute
+// argv[0] under the root first, too. The child's PATH is that list.
 std::unique_ptr<Subprocess> MakeSubprocess(const std::string& root,
                                            const std::vector<std::string>& path);
 

@@ -95,8 +95,8 @@ class LinuxSystem : public System {
   absl::Status Reboot() override {
     ASSIGN_OR_RETURN(const ProcessResult result, Systemctl({"reboot"}));
     if (result.ok()) return absl::OkStatus();
-    return absl::FailedPreconditionError(absl::StrCat("systemctl reboot ended with ",
-                                                      result.exit_code, ": ", result.Combined()));
+    return absl::FailedPreconditionError(
+        absl::StrCat("systemctl reboot ended with ", result.exit_code, ": ", result.Combined()));
   }
 
  private:
@@ -133,7 +133,8 @@ std::vector<NetworkInterface> ParseInterfaces(std::string_view text) {
 }
 
 absl::StatusOr<std::vector<NetworkInterface>> LinuxSystem::Interfaces() {
-  // Two nodes of a demonstration share the machine's loopback interface, each with an address of its own.
+  // Two nodes of a demonstration share the machine's loopback interface, each with an address of
+  // its own.
   if (is_rooted_ && rooted_.Exists(kInterfaces)) {
     ASSIGN_OR_RETURN(const std::string text, rooted_.Read(kInterfaces));
     return ParseInterfaces(text);
@@ -172,8 +173,8 @@ absl::StatusOr<std::vector<ListeningPort>> LinuxSystem::ListeningTcpPorts() {
       ListeningPort port;
       port.port = found->second;
       port.pid = pid;
-      port.command = std::string(absl::StripAsciiWhitespace(
-          ReadProc(absl::StrCat("/proc/", pid, "/comm")).value_or("")));
+      port.command = std::string(
+          absl::StripAsciiWhitespace(ReadProc(absl::StrCat("/proc/", pid, "/comm")).value_or("")));
       port.container =
           ContainerOfCgroup(ReadProc(absl::StrCat("/proc/", pid, "/cgroup")).value_or(""));
       ports.push_back(std::move(port));
@@ -214,8 +215,8 @@ absl::StatusOr<ProcessInfo> LinuxSystem::InspectProcess(int pid) {
 absl::StatusOr<ProcessResult> LinuxSystem::Systemctl(const std::vector<std::string>& arguments) {
   ASSIGN_OR_RETURN(const std::string program, subprocess_->Which("systemctl"));
   if (is_rooted_ && !absl::StartsWith(program, rooted_.root() + "/")) {
-    return absl::UnavailableError(
-        absl::StrCat("no systemctl under ", rooted_.root(), ", and that of the machine is not ours"));
+    return absl::UnavailableError(absl::StrCat("no systemctl under ", rooted_.root(),
+                                               ", and that of the machine is not ours"));
   }
   if (!is_rooted_ && !rooted_.Exists("/run/systemd/system")) {
     return absl::UnavailableError("systemd is not running on this node");
@@ -223,7 +224,8 @@ absl::StatusOr<ProcessResult> LinuxSystem::Systemctl(const std::vector<std::stri
   std::vector<std::string> argv = {program};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   ProcessOptions options;
-  options.deadline = absl::Minutes(5);  // a stop waits for the unit's TimeoutStopSec, 90 s by default
+  options.deadline =
+      absl::Minutes(5);  // a stop waits for the unit's TimeoutStopSec, 90 s by default
   return subprocess_->Run(argv, options);
 }
 

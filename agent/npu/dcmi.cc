@@ -117,7 +117,8 @@ class Reader {
     }
     int logic_id = 0;
     unsigned physical_id = 0;
-    if (functions_.get_device_logic_id != nullptr && functions_.get_device_phyid_from_logicid != nullptr &&
+    if (functions_.get_device_logic_id != nullptr &&
+        functions_.get_device_phyid_from_logicid != nullptr &&
         Succeeds("logic id", functions_.get_device_logic_id(&logic_id, card, device)) &&
         Succeeds("physical id", functions_.get_device_phyid_from_logicid(logic_id, &physical_id))) {
       chip.set_physical_id(physical_id);
@@ -125,7 +126,8 @@ class Reader {
     PcieInfo pcie{};
     if (functions_.get_device_pcie_info_v2 != nullptr &&
         Succeeds("bus id", functions_.get_device_pcie_info_v2(card, device, &pcie))) {
-      chip.set_bus_id(absl::StrFormat("%04X:%02X:%02X.%X", pcie.domain, pcie.bus, pcie.bus_device, pcie.function));
+      chip.set_bus_id(absl::StrFormat("%04X:%02X:%02X.%X", pcie.domain, pcie.bus, pcie.bus_device,
+                                      pcie.function));
     }
   }
 
@@ -133,15 +135,16 @@ class Reader {
     unsigned health = 0;
     if (functions_.get_device_health != nullptr &&
         Succeeds("health", functions_.get_device_health(card, device, &health))) {
-      static constexpr v1::Chip::Health kHealth[] = {v1::Chip::OK, v1::Chip::WARNING, v1::Chip::ALARM,
-                                                     v1::Chip::CRITICAL};
+      static constexpr v1::Chip::Health kHealth[] = {v1::Chip::OK, v1::Chip::WARNING,
+                                                     v1::Chip::ALARM, v1::Chip::CRITICAL};
       if (health < 4) chip.set_health(kHealth[health]);
       if (health == kHealthGone) chip.set_health(v1::Chip::GONE);
     }
     std::array<unsigned, kMaxErrorCodes> codes{};
     int count = 0;
     if (functions_.get_device_errorcode_v2 != nullptr &&
-        Succeeds("error codes", functions_.get_device_errorcode_v2(card, device, &count, codes.data(), kMaxErrorCodes))) {
+        Succeeds("error codes", functions_.get_device_errorcode_v2(card, device, &count,
+                                                                   codes.data(), kMaxErrorCodes))) {
       for (int i = 0; i < std::clamp(count, 0, kMaxErrorCodes); ++i) {
         chip.add_error_codes(absl::StrFormat("%08X", codes[i]));
       }
@@ -156,17 +159,20 @@ class Reader {
     }
     int celsius = 0;
     if (functions_.get_device_temperature != nullptr &&
-        Succeeds("temperature", functions_.get_device_temperature(card, device, &celsius)) && celsius < 0x7ffd) {
+        Succeeds("temperature", functions_.get_device_temperature(card, device, &celsius)) &&
+        celsius < 0x7ffd) {
       chip.set_temperature_celsius(celsius);
     }
     unsigned percent = 0;
     if (functions_.get_device_utilization_rate != nullptr &&
-        Succeeds("AICore load", functions_.get_device_utilization_rate(card, device, kAicore, &percent))) {
+        Succeeds("AICore load",
+                 functions_.get_device_utilization_rate(card, device, kAicore, &percent))) {
       chip.set_aicore_percent(percent);
     }
     HbmInfo hbm{};
     if (functions_.get_device_hbm_info != nullptr &&
-        Succeeds("HBM", functions_.get_device_hbm_info(card, device, &hbm)) && hbm.memory_size_mib > 0) {
+        Succeeds("HBM", functions_.get_device_hbm_info(card, device, &hbm)) &&
+        hbm.memory_size_mib > 0) {
       chip.set_hbm_used_mib(hbm.memory_usage_mib);
       chip.set_hbm_total_mib(hbm.memory_size_mib);
     }
@@ -176,7 +182,8 @@ class Reader {
     std::array<ProcessMemory, kMaxProcesses> processes{};
     int count = 0;
     if (functions_.get_device_resource_info == nullptr ||
-        !Succeeds("processes", functions_.get_device_resource_info(card, device, processes.data(), &count))) {
+        !Succeeds("processes",
+                  functions_.get_device_resource_info(card, device, processes.data(), &count))) {
       return;
     }
     for (int i = 0; i < std::clamp(count, 0, kMaxProcesses); ++i) {
@@ -189,7 +196,8 @@ class Reader {
   bool Succeeds(absl::string_view what, int code) {
     if (code == 0) return true;
     if (inventory_.warnings_size() < 20) {
-      inventory_.add_warnings(absl::StrCat(where_, where_.empty() ? "" : ": ", what, " was not read. ret is ", code));
+      inventory_.add_warnings(
+          absl::StrCat(where_, where_.empty() ? "" : ": ", what, " was not read. ret is ", code));
     }
     return false;
   }
@@ -209,8 +217,9 @@ void Resolve(void* handle, const char* name, Function& function) {
 DcmiLibrary::~DcmiLibrary() { dlclose(handle_); }
 
 absl::StatusOr<std::unique_ptr<DcmiLibrary>> DcmiLibrary::Open(const host::Filesystem& filesystem) {
-  const char* const* path = std::find_if(std::begin(kLibraries), std::end(kLibraries),
-                                         [&](const char* library) { return filesystem.Exists(library); });
+  const char* const* path =
+      std::find_if(std::begin(kLibraries), std::end(kLibraries),
+                   [&](const char* library) { return filesystem.Exists(library); });
   if (path == std::end(kLibraries)) return absl::NotFoundError("no libdcmi.so on this node");
   void* handle = dlopen(filesystem.Real(*path).c_str(), RTLD_LAZY | RTLD_LOCAL);
   if (handle == nullptr) {
@@ -220,10 +229,12 @@ absl::StatusOr<std::unique_ptr<DcmiLibrary>> DcmiLibrary::Open(const host::Files
   DcmiFunctions& functions = library->functions_;
   Resolve(handle, "dcmi_init", functions.init);
   Resolve(handle, "dcmi_get_card_list", functions.get_card_list);
-  if (functions.get_card_list == nullptr) Resolve(handle, "dcmi_get_card_num_list", functions.get_card_list);
+  if (functions.get_card_list == nullptr)
+    Resolve(handle, "dcmi_get_card_num_list", functions.get_card_list);
   Resolve(handle, "dcmi_get_device_num_in_card", functions.get_device_num_in_card);
   if (!functions.init || !functions.get_card_list || !functions.get_device_num_in_card) {
-    return absl::FailedPreconditionError(absl::StrCat(*path, " lacks dcmi_init or the card list: another driver's?"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(*path, " lacks dcmi_init or the card list: another driver's?"));
   }
   Resolve(handle, "dcmi_get_device_type", functions.get_device_type);
   Resolve(handle, "dcmi_get_device_chip_info", functions.get_device_chip_info);
@@ -241,6 +252,8 @@ absl::StatusOr<std::unique_ptr<DcmiLibrary>> DcmiLibrary::Open(const host::Files
   return library;
 }
 
-absl::StatusOr<v1::Inventory> ReadDcmi(const DcmiFunctions& functions) { return Reader(functions).Read(); }
+absl::StatusOr<v1::Inventory> ReadDcmi(const DcmiFunctions& functions) {
+  return Reader(functions).Read();
+}
 
 }  // namespace npufleet::npu

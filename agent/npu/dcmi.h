@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // DCMI, the C library of the driver, by dlopen: nothing of it is linked, and a node without it is a
-// normal node. Signatures and return codes are those of dcmi_interface_api.h; buffers are larger than
-// the newest known structs, which have grown between releases.
+// normal node. Signatures and return codes are those of dcmi_interface_api.h; buffers are larger
+// than the newest known structs, which have grown between releases.
 #ifndef AGENT_NPU_DCMI_H_
 #define AGENT_NPU_DCMI_H_
 
@@ -16,7 +16,8 @@
 
 namespace npufleet::npu {
 
-// The functions that an inventory needs; any but the first three may be missing from an old library.
+// The functions that an inventory needs; any but the first three may be missing from an old
+// library.
 struct DcmiFunctions {
   int (*init)() = nullptr;
   int (*get_card_list)(int* count, int* cards, int length) = nullptr;
@@ -24,7 +25,8 @@ struct DcmiFunctions {
   int (*get_device_type)(int card, int device, int* type) = nullptr;  // 0: NPU
   int (*get_device_chip_info)(int card, int device, void* chip_info) = nullptr;
   int (*get_device_health)(int card, int device, unsigned* health) = nullptr;
-  int (*get_device_errorcode_v2)(int card, int device, int* count, unsigned* codes, unsigned length) = nullptr;
+  int (*get_device_errorcode_v2)(int card, int device, int* count, unsigned* codes,
+                                 unsigned length) = nullptr;
   int (*get_device_temperature)(int card, int device, int* celsius) = nullptr;
   int (*get_device_power_info)(int card, int device, int* deciwatts) = nullptr;
   int (*get_device_utilization_rate)(int card, int device, int what, unsigned* percent) = nullptr;
@@ -43,8 +45,8 @@ class DcmiLibrary {
   DcmiLibrary(const DcmiLibrary&) = delete;
   DcmiLibrary& operator=(const DcmiLibrary&) = delete;
 
-  // NotFound: no library at the places where drivers leave it (under the root). FailedPrecondition: it
-  // cannot be opened, or lacks what no inventory can do without.
+  // NotFound: no library at the places where drivers leave it (under the root). FailedPrecondition:
+  // it cannot be opened, or lacks what no inventory can do without.
   static absl::StatusOr<std::unique_ptr<DcmiLibrary>> Open(const host::Filesystem& filesystem);
 
   const DcmiFunctions& functions() const { return functions_; }
@@ -56,8 +58,8 @@ class DcmiLibrary {
   DcmiFunctions functions_;
 };
 
-// Reads all chips. Unavailable, with the code, when dcmi_init or the card list fails; a single reading
-// that fails is absent, with a warning.
+// Reads all chips. Unavailable, with the code, when dcmi_init or the card list fails; a single
+// reading that fails is absent, with a warning.
 absl::StatusOr<v1::Inventory> ReadDcmi(const DcmiFunctions& functions);
 
 }  // namespace npufleet::npu

@@ -27,7 +27,8 @@ bool IsIpv4(absl::string_view text) {
   if (parts.size() != 4) return false;
   for (absl::string_view part : parts) {
     int value = 0;
-    if (part.size() > 3 || !absl::SimpleAtoi(part, &value) || value < 0 || value > 255) return false;
+    if (part.size() > 3 || !absl::SimpleAtoi(part, &value) || value < 0 || value > 255)
+      return false;
   }
   return true;
 }
@@ -80,10 +81,12 @@ std::optional<std::string> ParseHccnGateway(std::string_view text) {
 
 std::optional<HccnPing> ParseHccnPing(std::string_view text) {
   for (absl::string_view line : absl::StrSplit(Absl(text), '\n')) {
-    std::vector<absl::string_view> words = absl::StrSplit(line, absl::ByAnyChar(" \t\r,"), absl::SkipEmpty());
+    std::vector<absl::string_view> words =
+        absl::StrSplit(line, absl::ByAnyChar(" \t\r,"), absl::SkipEmpty());
     HccnPing ping;
-    if (words.size() >= 5 && words[1] == "packets" && words[2] == "transmitted" && words[4] == "received" &&
-        absl::SimpleAtoi(words[0], &ping.transmitted) && absl::SimpleAtoi(words[3], &ping.received)) {
+    if (words.size() >= 5 && words[1] == "packets" && words[2] == "transmitted" &&
+        words[4] == "received" && absl::SimpleAtoi(words[0], &ping.transmitted) &&
+        absl::SimpleAtoi(words[3], &ping.received)) {
       return ping;
     }
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What hccn_tool (the tool of the chips' own RoCE ports) prints. Pure; any text is allowed, and what is not
-// there is absent.
+// What hccn_tool (the tool of the chips' own RoCE ports) prints. Pure; any text is allowed, and
+// what is not there is absent.
 #ifndef AGENT_NPU_HCCN_H_
 #define AGENT_NPU_HCCN_H_
 

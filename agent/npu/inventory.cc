@@ -15,21 +15,24 @@
 namespace npufleet::npu {
 namespace {
 
-// The table says how a chip is in one word, which may be a zero of a failed query; the answer for one
-// chip says it with its codes.
+// The table says how a chip is in one word, which may be a zero of a failed query; the answer for
+// one chip says it with its codes.
 void AskForHealth(host::Host& host, v1::Inventory& inventory) {
   for (v1::Chip& chip : *inventory.mutable_chips()) {
     if (chip.health() == v1::Chip::OK || chip.health() == v1::Chip::GONE) continue;
-    absl::StatusOr<host::ProcessResult> result = RunNpuTool(
-        host, {"npu-smi", "info", "-t", "health", "-i", absl::StrCat(chip.npu()), "-c", absl::StrCat(chip.chip())});
+    absl::StatusOr<host::ProcessResult> result =
+        RunNpuTool(host, {"npu-smi", "info", "-t", "health", "-i", absl::StrCat(chip.npu()), "-c",
+                          absl::StrCat(chip.chip())});
     if (!result.ok()) {
-      inventory.add_warnings(absl::StrCat("health of NPU ", chip.npu(), ": ", Printable(result.status().ToString())));
+      inventory.add_warnings(
+          absl::StrCat("health of NPU ", chip.npu(), ": ", Printable(result.status().ToString())));
       if (absl::IsDeadlineExceeded(result.status())) return;  // the next ones would hang, too
       continue;
     }
     std::optional<NpuSmiHealth> health = ParseNpuSmiHealth(result->Combined());
     if (!health) {
-      inventory.add_warnings(absl::StrCat("health of NPU ", chip.npu(), ": ", Printable(result->Combined(), 200)));
+      inventory.add_warnings(
+          absl::StrCat("health of NPU ", chip.npu(), ": ", Printable(result->Combined(), 200)));
       continue;
     }
     // The same zero may stand here: an "OK" does not settle what the table left unknown.
@@ -45,13 +48,15 @@ v1::Inventory ReadNpuSmi(host::Host& host) {
   if (!result.ok()) {
     v1::Inventory inventory;
     inventory.set_source("npu-smi");
-    inventory.add_warnings(absl::IsNotFound(result.status())
-                               ? std::string("npu-smi is not on this node: no driver is installed")
-                               : absl::StrCat("npu-smi info: ", Printable(result.status().ToString())));
+    inventory.add_warnings(
+        absl::IsNotFound(result.status())
+            ? std::string("npu-smi is not on this node: no driver is installed")
+            : absl::StrCat("npu-smi info: ", Printable(result.status().ToString())));
     return inventory;
   }
   v1::Inventory inventory = ParseNpuSmiInfo(result->Combined());
-  if (!result->ok()) inventory.add_warnings(absl::StrCat("npu-smi info ended with status ", result->exit_code));
+  if (!result->ok())
+    inventory.add_warnings(absl::StrCat("npu-smi info ended with status ", result->exit_code));
   AskForHealth(host, inventory);
   return inventory;
 }
@@ -75,7 +80,8 @@ constexpr const char* kHealthWords[] = {"unknown", "OK", "Warning", "Alarm", "Cr
 std::vector<std::string> RowOf(const v1::Chip& chip) {
   std::vector<std::string> processes;
   for (const v1::Chip::Process& process : chip.processes()) {
-    processes.push_back(absl::StrCat(process.pid(), process.name().empty() ? "" : " ", process.name()));
+    processes.push_back(
+        absl::StrCat(process.pid(), process.name().empty() ? "" : " ", process.name()));
   }
   auto usage = [](bool known, uint64_t used, uint64_t total) {
     return known ? absl::StrCat(used, "/", total) : std::string("-");
@@ -99,29 +105,34 @@ std::vector<std::string> RowOf(const v1::Chip& chip) {
 
 v1::Inventory ReadInventory(host::Host& host) {
   v1::Inventory inventory = ReadChips(host);
-  if (auto text = host.filesystem->Read("/usr/local/Ascend/firmware/version.info", 1 << 16); text.ok()) {
+  if (auto text = host.filesystem->Read("/usr/local/Ascend/firmware/version.info", 1 << 16);
+      text.ok()) {
     inventory.set_firmware_version(ParseVersionInfo(*text));
   }
   absl::Time now = host.clock->Now();
   inventory.mutable_time()->set_seconds(absl::ToUnixSeconds(now));
-  inventory.mutable_time()->set_nanos(absl::ToInt64Nanoseconds(now - absl::FromUnixSeconds(absl::ToUnixSeconds(now))));
+  inventory.mutable_time()->set_nanos(
+      absl::ToInt64Nanoseconds(now - absl::FromUnixSeconds(absl::ToUnixSeconds(now))));
   return inventory;
 }
 
 v1::Inventory InventoryFromText(std::string_view text) { return ParseNpuSmiInfo(text); }
 
 std::string RenderInventoryTable(const v1::Inventory& inventory) {
-  std::vector<std::vector<std::string>> rows = {{"NPU", "CHIP", "DAVINCI", "NAME", "HEALTH", "CODES", "POWER(W)",
-                                                 "TEMP(C)", "HBM(MiB)", "MEMORY(MiB)", "AICORE(%)", "BUS",
-                                                 "PROCESSES"}};
+  std::vector<std::vector<std::string>> rows = {{"NPU", "CHIP", "DAVINCI", "NAME", "HEALTH",
+                                                 "CODES", "POWER(W)", "TEMP(C)", "HBM(MiB)",
+                                                 "MEMORY(MiB)", "AICORE(%)", "BUS", "PROCESSES"}};
   for (const v1::Chip& chip : inventory.chips()) rows.push_back(RowOf(chip));
   std::vector<size_t> widths(rows[0].size());
   for (const auto& row : rows) {
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
-  auto known = [](const std::string& version) { return version.empty() ? std::string("unknown") : version; };
+  auto known = [](const std::string& version) {
+    return version.empty() ? std::string("unknown") : version;
+  };
   std::string table = absl::StrCat("driver ", known(inventory.driver_version()), ", firmware ",
-                                   known(inventory.firmware_version()), ", read by ", known(inventory.source()), "\n");
+                                   known(inventory.firmware_version()), ", read by ",
+                                   known(inventory.source()), "\n");
   if (!inventory.chips().empty()) {
     for (const auto& row : rows) {
       std::string line;
@@ -132,7 +143,8 @@ std::string RenderInventoryTable(const v1::Inventory& inventory) {
       absl::StrAppend(&table, line, "\n");
     }
   }
-  for (const std::string& warning : inventory.warnings()) absl::StrAppend(&table, "warning: ", warning, "\n");
+  for (const std::string& warning : inventory.warnings())
+    absl::StrAppend(&table, "warning: ", warning, "\n");
   return table;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The NPUs of this node: DCMI when its library is there, npu-smi otherwise, one struct out. A reading
-// that failed is absent from the struct and named in its warnings; it is never 0 or OK. npu-smi and
-// DCMI are not made for concurrent use: one call at a time on a node.
+// The NPUs of this node: DCMI when its library is there, npu-smi otherwise, one struct out. A
+// reading that failed is absent from the struct and named in its warnings; it is never 0 or OK.
+// npu-smi and DCMI are not made for concurrent use: one call at a time on a node.
 #ifndef AGENT_NPU_INVENTORY_H_
 #define AGENT_NPU_INVENTORY_H_
 

@@ -47,11 +47,10 @@ bool IsBusId(absl::string_view cell) {
   });
 }
 
-bool IsNotAvailable(absl::string_view cell) {
-  return cell == "NA" || cell == "N/A" || cell == "-";
-}
+bool IsNotAvailable(absl::string_view cell) { return cell == "NA" || cell == "N/A" || cell == "-"; }
 
-// The values of a cell in which a "used / total" is one value: "0   30710/ 32768" -> {"0", "30710/32768"}.
+// The values of a cell in which a "used / total" is one value: "0   30710/ 32768" -> {"0",
+// "30710/32768"}.
 std::vector<std::string> Values(absl::string_view cell) {
   std::vector<std::string> values;
   bool joins = false;
@@ -67,7 +66,8 @@ std::vector<std::string> Values(absl::string_view cell) {
 }
 
 std::optional<std::pair<uint64_t, uint64_t>> ToUsage(absl::string_view value) {
-  std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(value, absl::MaxSplits('/', 1));
+  std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(value, absl::MaxSplits('/', 1));
   uint64_t used = 0, total = 0;
   if (!absl::SimpleAtoi(parts.first, &used) || !absl::SimpleAtoi(parts.second, &total)) {
     return std::nullopt;
@@ -75,12 +75,12 @@ std::optional<std::pair<uint64_t, uint64_t>> ToUsage(absl::string_view value) {
   return std::pair(used, total);
 }
 
-// The names that headers of the last cell hold, in their order. Names may hold blanks themselves, so
-// they are looked for rather than split.
+// The names that headers of the last cell hold, in their order. Names may hold blanks themselves,
+// so they are looked for rather than split.
 std::vector<absl::string_view> KnownColumns(absl::string_view header) {
-  static constexpr absl::string_view kColumns[] = {"Power(W)",     "Temp(C)",          "Hugepages-Usage(page)",
-                                                  "AICore(%)",    "NPU Util(%)",      "Memory-Usage(MB)",
-                                                  "HBM-Usage(MB)"};
+  static constexpr absl::string_view kColumns[] = {
+      "Power(W)",    "Temp(C)",          "Hugepages-Usage(page)", "AICore(%)",
+      "NPU Util(%)", "Memory-Usage(MB)", "HBM-Usage(MB)"};
   std::map<size_t, absl::string_view> found;
   for (absl::string_view column : kColumns) {
     if (size_t at = header.find(column); at != header.npos) found[at] = column;
@@ -131,9 +131,9 @@ class InfoParser {
 
   void ReadMessage(absl::string_view line) {
     if (line.front() == '+' || line == "...") return;
-    static constexpr absl::string_view kTelling[] = {"ret is",  "ret=",       "err is",  "[WARNING]", "[ERROR]",
-                                                    "rror",    "ailed",      "Invalid", "no NPU",    "not found",
-                                                    "support", "cannot open"};
+    static constexpr absl::string_view kTelling[] = {
+        "ret is", "ret=",    "err is", "[WARNING]", "[ERROR]", "rror",
+        "ailed",  "Invalid", "no NPU", "not found", "support", "cannot open"};
     for (absl::string_view word : kTelling) {
       if (absl::StrContains(line, word)) return Warn(line);
     }
@@ -254,7 +254,8 @@ class InfoParser {
     std::vector<std::string> values = Values(cell);
     // 310B prints "Power Temp Hugepages", die 1 of an A3 "-": as many values as columns, always.
     if (values.size() != columns.size()) {
-      Warn(absl::StrCat("NPU ", chip_.npu(), ": ", values.size(), " figures under ", columns.size(), " headers"));
+      Warn(absl::StrCat("NPU ", chip_.npu(), ": ", values.size(), " figures under ", columns.size(),
+                        " headers"));
       return;
     }
     for (size_t i = 0; i < columns.size(); ++i) ReadFigure(columns[i], values[i]);
@@ -295,7 +296,8 @@ class InfoParser {
       if (!second_row_read_) Warn(absl::StrCat("NPU ", chip_.npu(), ": its second row is missing"));
       if (looks_unread_ && chip_.health() == v1::Chip::OK) {
         chip_.set_health(v1::Chip::HEALTH_UNKNOWN);
-        Warn(absl::StrCat("NPU ", chip_.npu(), " shows OK beside readings that failed (0 W or HBM 0/0): unknown"));
+        Warn(absl::StrCat("NPU ", chip_.npu(),
+                          " shows OK beside readings that failed (0 W or HBM 0/0): unknown"));
       }
       *inventory_.add_chips() = std::move(chip_);
     }
@@ -353,7 +355,8 @@ class InfoParser {
         return c.npu() == found.npu && c.chip() == found.chip;
       });
       if (chip == chips->end()) {
-        Warn(absl::StrCat("process ", found.process.pid(), " on NPU ", found.npu, ", which has no row"));
+        Warn(absl::StrCat("process ", found.process.pid(), " on NPU ", found.npu,
+                          ", which has no row"));
       } else {
         *chip->add_processes() = std::move(found.process);
       }
@@ -386,7 +389,8 @@ std::vector<std::pair<std::string, std::string>> KeyValues(absl::string_view tex
   std::vector<std::pair<std::string, std::string>> pairs;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     if (line.size() > kMaxLineBytes) continue;
-    std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(':', 1));
+    std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(line, absl::MaxSplits(':', 1));
     if (parts.first.size() == line.size()) continue;
     std::string key(absl::StripAsciiWhitespace(parts.first));
     std::string value(absl::StripAsciiWhitespace(parts.second));
@@ -403,10 +407,11 @@ std::vector<std::string> HexCodes(absl::string_view text) {
   std::vector<std::string> codes;
   for (absl::string_view word : Words(text)) {
     word = absl::StripPrefix(absl::StripPrefix(word, "0x"), "0X");
-    bool is_hex = !word.empty() && word.size() <= 8 && std::all_of(word.begin(), word.end(), [](unsigned char c) {
-      return std::isxdigit(c);
-    });
-    if (is_hex) codes.push_back(absl::AsciiStrToUpper(std::string(8 - word.size(), '0') + std::string(word)));
+    bool is_hex =
+        !word.empty() && word.size() <= 8 &&
+        std::all_of(word.begin(), word.end(), [](unsigned char c) { return std::isxdigit(c); });
+    if (is_hex)
+      codes.push_back(absl::AsciiStrToUpper(std::string(8 - word.size(), '0') + std::string(word)));
   }
   return codes;
 }
@@ -463,7 +468,7 @@ std::vector<NpuSmiMapping> ParseNpuSmiMapping(std::string_view input) {
     if (columns.empty()) {
       if (!absl::StartsWith(line, "NPU ID")) continue;
       static constexpr absl::string_view kNames[] = {"NPU ID",        "Slot ID",     "Chip ID",
-                                                    "Chip Logic ID", "Chip Phy-ID", "Chip Name"};
+                                                     "Chip Logic ID", "Chip Phy-ID", "Chip Name"};
       std::map<size_t, absl::string_view> found;
       for (absl::string_view name : kNames) {
         if (size_t at = line.find(name); at != line.npos) found[at] = name;
@@ -529,7 +534,8 @@ std::string Printable(std::string_view text, size_t max_bytes) {
   std::string printable;
   while (!text.empty() && printable.size() < max_bytes) {
     size_t length = Utf8SequenceLength(Absl(text));
-    if (length == 0 || (length == 1 && std::iscntrl(static_cast<unsigned char>(text[0])) && text[0] != '\t')) {
+    if (length == 0 ||
+        (length == 1 && std::iscntrl(static_cast<unsigned char>(text[0])) && text[0] != '\t')) {
       printable += '?';
       text.remove_prefix(1);
       continue;

@@ -16,9 +16,9 @@
 
 namespace npufleet::npu {
 
-// `npu-smi info`. Failed queries of the tool show as zeroes beside a health "OK": power 0.0, HBM 0/0
-// and temperature 0 are therefore absent here, and such an "OK" is HEALTH_UNKNOWN. A chip whose first row is
-// missing is GONE. What could not be read is a warning.
+// `npu-smi info`. Failed queries of the tool show as zeroes beside a health "OK": power 0.0, HBM
+// 0/0 and temperature 0 are therefore absent here, and such an "OK" is HEALTH_UNKNOWN. A chip whose
+// first row is missing is GONE. What could not be read is a warning.
 v1::Inventory ParseNpuSmiInfo(std::string_view text);
 
 struct NpuSmiHealth {
@@ -48,8 +48,8 @@ std::string ParseVersionInfo(std::string_view text);
 // Health words of npu-smi; anything else is HEALTH_UNKNOWN.
 v1::Chip::Health HealthFromWord(std::string_view word);
 
-// Foreign bytes made fit for a proto string or a log: invalid UTF-8 and control characters become '?',
-// and what is longer than `max_bytes` is cut.
+// Foreign bytes made fit for a proto string or a log: invalid UTF-8 and control characters become
+// '?', and what is longer than `max_bytes` is cut.
 std::string Printable(std::string_view text, size_t max_bytes = 300);
 
 }  // namespace npufleet::npu

@@ -8,14 +8,16 @@
 
 namespace npufleet::npu {
 
-absl::StatusOr<host::ProcessResult> RunNpuTool(host::Host& host, const std::vector<std::string>& argv,
+absl::StatusOr<host::ProcessResult> RunNpuTool(host::Host& host,
+                                               const std::vector<std::string>& argv,
                                                absl::Duration deadline) {
   static constexpr const char* kFolders[] = {"/usr/local/Ascend/driver/lib64/driver",
                                              "/usr/local/Ascend/driver/lib64/common",
                                              "/usr/local/Ascend/driver/lib64", "/usr/local/dcmi"};
   std::vector<std::string> folders;
   for (const char* folder : kFolders) folders.push_back(host.filesystem->Real(folder));
-  if (const char* inherited = std::getenv("LD_LIBRARY_PATH"); inherited != nullptr && *inherited != '\0') {
+  if (const char* inherited = std::getenv("LD_LIBRARY_PATH");
+      inherited != nullptr && *inherited != '\0') {
     folders.emplace_back(inherited);
   }
   host::ProcessOptions options;

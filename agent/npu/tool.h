@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Running npu-smi and hccn_tool. The driver's tools find their libraries only with an LD_LIBRARY_PATH that
-// no daemon has by itself: without it they end with "error while loading shared libraries: libc_sec.so".
+// Running npu-smi and hccn_tool. The driver's tools find their libraries only with an
+// LD_LIBRARY_PATH that no daemon has by itself: without it they end with "error while loading
+// shared libraries: libc_sec.so".
 #ifndef AGENT_NPU_TOOL_H_
 #define AGENT_NPU_TOOL_H_
 
@@ -14,9 +15,10 @@
 
 namespace npufleet::npu {
 
-// As Subprocess::Run, with the library path of the driver. The tools hang when a chip does: the deadline
-// kills them.
-absl::StatusOr<host::ProcessResult> RunNpuTool(host::Host& host, const std::vector<std::string>& argv,
+// As Subprocess::Run, with the library path of the driver. The tools hang when a chip does: the
+// deadline kills them.
+absl::StatusOr<host::ProcessResult> RunNpuTool(host::Host& host,
+                                               const std::vector<std::string>& argv,
                                                absl::Duration deadline = absl::Seconds(20));
 
 }  // namespace npufleet::npu

@@ -13,7 +13,8 @@ absl::StatusOr<absl::Duration> TimeSinceBoot(host::Host& host) {
   ASSIGN_OR_RETURN(absl::Duration uptime, host.system->Uptime());
   absl::StatusOr<host::ProcessInfo> first = host.system->InspectProcess(1);
   if (!first.ok()) return uptime;
-  absl::Duration started = absl::Seconds(static_cast<double>(first->start_ticks) / sysconf(_SC_CLK_TCK));
+  absl::Duration started =
+      absl::Seconds(static_cast<double>(first->start_ticks) / sysconf(_SC_CLK_TCK));
   return std::max(uptime - started, absl::ZeroDuration());
 }
 

@@ -13,7 +13,8 @@ namespace npufleet::verbs {
 // Chips, links and daemons may need this long after a boot before their silence means something.
 inline constexpr absl::Duration kBootSettling = absl::Minutes(10);
 
-// The age of the node's PID 1: in a container that is booted like a machine, /proc/uptime is the host's.
+// The age of the node's PID 1: in a container that is booted like a machine, /proc/uptime is the
+// host's.
 absl::StatusOr<absl::Duration> TimeSinceBoot(host::Host& host);
 
 // False as well when it cannot be told.

@@ -57,7 +57,8 @@ absl::StatusOr<host::ExecResult> ExecInContainer(host::Host& host, std::string_v
   spec.detach = command.detach;
   if (execution != nullptr) {
     spec.cancelled = [execution] { return execution->IsCancelled(); };
-    if (!command.detach) spec.on_line = [execution](std::string_view line) { execution->Log(line); };
+    if (!command.detach)
+      spec.on_line = [execution](std::string_view line) { execution->Log(line); };
   }
   return host.docker->Exec(spec);
 }
@@ -152,14 +153,13 @@ absl::Status EndProcesses(
 }
 
 absl::Status CheckAddressOfNic(host::Host& host, std::string_view address, std::string_view nic) {
-  ASSIGN_OR_RETURN(const std::vector<host::NetworkInterface> interfaces,
-                   host.system->Interfaces());
+  ASSIGN_OR_RETURN(const std::vector<host::NetworkInterface> interfaces, host.system->Interfaces());
   bool nic_exists = nic.empty();
   bool address_exists = false;
   std::string holder;
   for (const host::NetworkInterface& interface : interfaces) {
-    const bool holds = std::find(interface.ipv4.begin(), interface.ipv4.end(), address) !=
-                       interface.ipv4.end();
+    const bool holds =
+        std::find(interface.ipv4.begin(), interface.ipv4.end(), address) != interface.ipv4.end();
     if (holds) {
       address_exists = true;
       holder = interface.name;
@@ -182,11 +182,10 @@ absl::Status CheckAddressOfNic(host::Host& host, std::string_view address, std::
                      "."));
   }
   if (!nic.empty() && holder != nic) {
-    return SignedFailure(
-        v1::Failure::CONFIG, "PRE-07",
-        absl::StrCat("address ", std::string(address), " is on ", holder, ", not on ",
-                     std::string(nic)),
-        "Make the node's address and nic in the spec name one interface.");
+    return SignedFailure(v1::Failure::CONFIG, "PRE-07",
+                         absl::StrCat("address ", std::string(address), " is on ", holder,
+                                      ", not on ", std::string(nic)),
+                         "Make the node's address and nic in the spec name one interface.");
   }
   return absl::OkStatus();
 }

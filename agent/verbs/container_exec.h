@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the verbs share that work inside a container: the one entry script, and finding again what it
-// started. What we start carries NPUFLEET_TASK and NPUFLEET_STAMP in its environment.
+// What the verbs share that work inside a container: the one entry script, and finding again what
+// it started. What we start carries NPUFLEET_TASK and NPUFLEET_STAMP in its environment.
 #ifndef AGENT_VERBS_CONTAINER_EXEC_H_
 #define AGENT_VERBS_CONTAINER_EXEC_H_
 
@@ -35,16 +35,16 @@ struct ContainerCommand {
   bool detach = false;
 };
 
-// Runs it behind the entry script. With an execution: its lines go to the operation's log, and it ends
-// with the operation. Errors are Docker's; a non-zero exit is a result.
+// Runs it behind the entry script. With an execution: its lines go to the operation's log, and it
+// ends with the operation. Errors are Docker's; a non-zero exit is a result.
 absl::StatusOr<host::ExecResult> ExecInContainer(host::Host& host, std::string_view container,
                                                  const ContainerCommand& command,
                                                  Execution* execution = nullptr);
 
 using ArgvPredicate = std::function<bool(const std::vector<std::string>&)>;
 
-// Each process of the running container whose argv satisfies `predicate`, oldest first. A process that ends meanwhile is
-// passed over.
+// Each process of the running container whose argv satisfies `predicate`, oldest first. A process
+// that ends meanwhile is passed over.
 absl::StatusOr<std::vector<host::ProcessInfo>> FindProcesses(host::Host& host,
                                                              std::string_view container,
                                                              const ArgvPredicate& predicate);
@@ -52,8 +52,8 @@ absl::StatusOr<std::vector<host::ProcessInfo>> FindProcesses(host::Host& host,
 // The value, or empty.
 std::string EnvironmentOf(const host::ProcessInfo& process, std::string_view variable);
 
-// Of those that FindProcesses gives the oldest that carries a stamp of `task`: forks share the argv and the
-// environment of the process that they come from, which is the oldest.
+// Of those that FindProcesses gives the oldest that carries a stamp of `task`: forks share the argv
+// and the environment of the process that they come from, which is the oldest.
 absl::StatusOr<std::optional<host::ProcessInfo>> FindStampedProcess(host::Host& host,
                                                                     std::string_view container,
                                                                     std::string_view task,
@@ -66,7 +66,8 @@ ArgvPredicate ProgramIs(std::string program);
 absl::StatusOr<bool> ContainerRuns(host::Host& host, std::string_view container);
 
 // Waits on the host's clock until `done` says true, asking each `period`. CancelledError when the
-// operation is to end, DeadlineExceeded naming `what` after `limit`; an error of `done` is passed on.
+// operation is to end, DeadlineExceeded naming `what` after `limit`; an error of `done` is passed
+// on.
 absl::Status WaitUntil(host::Host& host, Execution& execution, std::string_view what,
                        absl::Duration limit, absl::Duration period,
                        const std::function<absl::StatusOr<bool>()>& done);

@@ -39,7 +39,8 @@ int PercentageIn(absl::string_view line) {
 // What comes out of an installer while it runs.
 class Listener {
  public:
-  Listener(Execution& execution, std::string step) : execution_(execution), step_(std::move(step)) {}
+  Listener(Execution& execution, std::string step)
+      : execution_(execution), step_(std::move(step)) {}
 
   void OnLine(std::string_view raw) {
     std::string line = npu::Printable(raw, 1000);
@@ -78,12 +79,15 @@ class Listener {
 
 }  // namespace
 
-absl::StatusOr<std::string> FetchToNode(host::Host& host, Execution& execution, const v1::Artifact& artifact) {
+absl::StatusOr<std::string> FetchToNode(host::Host& host, Execution& execution,
+                                        const v1::Artifact& artifact) {
   std::string name = artifact.url().substr(0, artifact.url().find_first_of("?#"));
   name = name.substr(name.rfind('/') + 1);
   if (name.empty()) {
-    return FailureStatus(v1::Failure::CONFIG, absl::StrCat("the URL names no file: ", artifacts::ShownUrl(artifact.url())),
-                         "Correct the artifact's url in the spec.");
+    return FailureStatus(
+        v1::Failure::CONFIG,
+        absl::StrCat("the URL names no file: ", artifacts::ShownUrl(artifact.url())),
+        "Correct the artifact's url in the spec.");
   }
   artifacts::FetchCallbacks callbacks;
   callbacks.log = [&](std::string_view line) { execution.Log(line); };
@@ -99,7 +103,8 @@ absl::StatusOr<std::string> FetchToNode(host::Host& host, Execution& execution, 
   return artifacts::FetchArtifact(host, artifact, absl::StrCat(kArtifactFolder, name), callbacks);
 }
 
-absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& execution, const InstallerRun& run) {
+absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& execution,
+                                                 const InstallerRun& run) {
   RETURN_IF_ERROR(Annotate(host.filesystem->SetMode(run.path, 0755), run.path));
   Listener listener(execution, run.step);
   host::ProcessOptions options;
@@ -115,7 +120,8 @@ absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& ex
   v1::Failure failure;
   if (absl::IsCancelled(result.status()) && listener.asks()) {
     failure.set_class_(v1::Failure::NEEDS_OPERATOR);
-    failure.set_symptom(absl::StrCat("the installer of ", run.step, " asks: ", listener.question()));
+    failure.set_symptom(
+        absl::StrCat("the installer of ", run.step, " asks: ", listener.question()));
     failure.set_advice("Run it by hand once and answer, or name a package that does not ask.");
   } else if (absl::IsDeadlineExceeded(result.status())) {
     failure.set_class_(v1::Failure::TRANSIENT);
@@ -131,9 +137,10 @@ absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& ex
 v1::Failure InstalledNothing(const InstallerRun& run, const host::ProcessResult& result) {
   v1::Failure failure;
   failure.set_class_(v1::Failure::TRANSIENT);
-  failure.set_symptom(absl::StrCat("the installer of ", run.step, " ended with status ", result.exit_code,
-                                   " and what it was to install is not there"));
-  failure.set_advice(absl::StrCat("See its last lines, and run it by hand: ", run.path, " ", absl::StrJoin(run.arguments, " ")));
+  failure.set_symptom(absl::StrCat("the installer of ", run.step, " ended with status ",
+                                   result.exit_code, " and what it was to install is not there"));
+  failure.set_advice(absl::StrCat("See its last lines, and run it by hand: ", run.path, " ",
+                                  absl::StrJoin(run.arguments, " ")));
   return failure;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Self-extracting installers (.run), as the driver, the firmware and the Docker runtime come: fetched, made
-// executable and run where they outlive the agent. Whether one did its work is for a Check to say.
+// Self-extracting installers (.run), as the driver, the firmware and the Docker runtime come:
+// fetched, made executable and run where they outlive the agent. Whether one did its work is for a
+// Check to say.
 #ifndef AGENT_VERBS_INSTALLER_H_
 #define AGENT_VERBS_INSTALLER_H_
 
@@ -18,21 +19,24 @@ namespace npufleet::verbs {
 inline constexpr char kArtifactFolder[] = "/var/lib/npufleet/agent/artifacts/";
 
 // Fetches the artifact under the last part of its URL, with log and progress. The path on the node.
-absl::StatusOr<std::string> FetchToNode(host::Host& host, Execution& execution, const v1::Artifact& artifact);
+absl::StatusOr<std::string> FetchToNode(host::Host& host, Execution& execution,
+                                        const v1::Artifact& artifact);
 
 struct InstallerRun {
-  std::string stage;     // whose signatures its output is matched with: "driver"
-  std::string step;      // unique within the operation: "firmware"
-  std::string path;      // as FetchToNode() gave it
+  std::string stage;  // whose signatures its output is matched with: "driver"
+  std::string step;   // unique within the operation: "firmware"
+  std::string path;   // as FetchToNode() gave it
   std::vector<std::string> arguments;
   std::string stdin_text;  // empty: /dev/null
   absl::Duration deadline = absl::Minutes(30);
 };
 
-// Runs it, with its lines in the log and its percentages as progress. A non-zero exit is a result. An installer
-// that asks the same question again and again is stopped at once. Errors: the operation's Cancelled, and
-// failures of the signature table or TRANSIENT for a deadline, NEEDS_OPERATOR for a question.
-absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& execution, const InstallerRun& run);
+// Runs it, with its lines in the log and its percentages as progress. A non-zero exit is a result.
+// An installer that asks the same question again and again is stopped at once. Errors: the
+// operation's Cancelled, and failures of the signature table or TRANSIENT for a deadline,
+// NEEDS_OPERATOR for a question.
+absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& execution,
+                                                 const InstallerRun& run);
 
 // A failure to stand in where the table has none: TRANSIENT, naming the step and its exit code.
 v1::Failure InstalledNothing(const InstallerRun& run, const host::ProcessResult& result);

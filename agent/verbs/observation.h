@@ -43,7 +43,8 @@ inline v1::Observation Unknown(std::string_view why) {
   return observation;
 }
 
-// A failure that our own code found, under its id of the failure catalogue. `redo_stage` with REDO only.
+// A failure that our own code found, under its id of the failure catalogue. `redo_stage` with REDO
+// only.
 inline absl::Status SignedFailure(v1::Failure::Class failure_class, std::string_view signature,
                                   std::string_view symptom, std::string_view advice,
                                   std::string_view redo_stage = "") {

@@ -26,8 +26,9 @@ const char* ProgramOf(PackageManager manager) {
   return "yum";
 }
 
-absl::Status Run(host::Host& host, Execution& execution, PackageManager manager, const std::string& stage,
-                 const std::string& step, const std::vector<std::string>& arguments) {
+absl::Status Run(host::Host& host, Execution& execution, PackageManager manager,
+                 const std::string& stage, const std::string& step,
+                 const std::vector<std::string>& arguments) {
   ASSIGN_OR_RETURN(const std::string program, host.subprocess->Which(ProgramOf(manager)));
   std::vector<std::string> argv = {program};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
@@ -56,12 +57,15 @@ absl::Status Run(host::Host& host, Execution& execution, PackageManager manager,
 
 absl::StatusOr<PackageManager> FindPackageManager(host::Host& host) {
   absl::StatusOr<std::map<std::string, std::string>> os = host.system->OsRelease();
-  if (!os.ok()) return absl::UnavailableError(absl::StrCat("/etc/os-release: ", os.status().message()));
+  if (!os.ok())
+    return absl::UnavailableError(absl::StrCat("/etc/os-release: ", os.status().message()));
   const std::string family = absl::StrCat(" ", (*os)["ID"], " ", (*os)["ID_LIKE"], " ");
-  if (absl::StrContains(family, " debian ") || absl::StrContains(family, " ubuntu ")) return PackageManager::kApt;
+  if (absl::StrContains(family, " debian ") || absl::StrContains(family, " ubuntu "))
+    return PackageManager::kApt;
   if (host.subprocess->Which("dnf").ok()) return PackageManager::kDnf;
   if (host.subprocess->Which("yum").ok()) return PackageManager::kYum;
-  return FailureStatus(v1::Failure::NEEDS_OPERATOR, absl::StrCat((*os)["ID"], " has neither dnf, yum nor apt-get"),
+  return FailureStatus(v1::Failure::NEEDS_OPERATOR,
+                       absl::StrCat((*os)["ID"], " has neither dnf, yum nor apt-get"),
                        "Install the packages by hand, and leave packages.install empty.");
 }
 
@@ -71,9 +75,11 @@ absl::StatusOr<std::vector<std::string>> MissingPackages(host::Host& host, Packa
   for (const std::string& name : names) {
     const bool is_apt = manager == PackageManager::kApt;
     ASSIGN_OR_RETURN(const host::ProcessResult result,
-                     host.subprocess->Run(is_apt ? std::vector<std::string>{"dpkg-query", "-W", "-f=${Status}", name}
-                                                 : std::vector<std::string>{"rpm", "-q", "--whatprovides", name}));
-    const bool installed = result.ok() && (!is_apt || absl::StrContains(result.out, "install ok installed"));
+                     host.subprocess->Run(
+                         is_apt ? std::vector<std::string>{"dpkg-query", "-W", "-f=${Status}", name}
+                                : std::vector<std::string>{"rpm", "-q", "--whatprovides", name}));
+    const bool installed =
+        result.ok() && (!is_apt || absl::StrContains(result.out, "install ok installed"));
     if (!installed) missing.push_back(name);
   }
   return missing;
@@ -90,7 +96,8 @@ absl::Status InstallPackageNames(host::Host& host, Execution& execution, Package
   return Run(host, execution, manager, stage, "install", arguments);
 }
 
-absl::Status UpdateAllPackages(host::Host& host, Execution& execution, PackageManager manager, const std::string& stage) {
+absl::Status UpdateAllPackages(host::Host& host, Execution& execution, PackageManager manager,
+                               const std::string& stage) {
   if (manager == PackageManager::kApt) {
     RETURN_IF_ERROR(Run(host, execution, manager, stage, "refresh for update", {"update"}));
     return Run(host, execution, manager, stage, "update", {"upgrade", "-y"});

@@ -14,18 +14,20 @@ namespace npufleet::verbs {
 
 enum class PackageManager { kApt, kDnf, kYum };
 
-// By os-release and by what is on the path. Unavailable when os-release cannot be read, a NEEDS_OPERATOR failure
-// when the node has none of them.
+// By os-release and by what is on the path. Unavailable when os-release cannot be read, a
+// NEEDS_OPERATOR failure when the node has none of them.
 absl::StatusOr<PackageManager> FindPackageManager(host::Host& host);
 
 // Those of `names` that are not installed (nor provided by another package). Read only.
 absl::StatusOr<std::vector<std::string>> MissingPackages(host::Host& host, PackageManager manager,
                                                          const std::vector<std::string>& names);
 
-// Installs them, or updates everything, without a question and as a durable step. Failures of the signature table.
+// Installs them, or updates everything, without a question and as a durable step. Failures of the
+// signature table.
 absl::Status InstallPackageNames(host::Host& host, Execution& execution, PackageManager manager,
                                  const std::string& stage, const std::vector<std::string>& names);
-absl::Status UpdateAllPackages(host::Host& host, Execution& execution, PackageManager manager, const std::string& stage);
+absl::Status UpdateAllPackages(host::Host& host, Execution& execution, PackageManager manager,
+                               const std::string& stage);
 
 }  // namespace npufleet::verbs
 

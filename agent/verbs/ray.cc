@@ -73,9 +73,8 @@ std::string ArgumentOf(const std::vector<std::string>& argv, std::string_view na
   for (size_t i = 0; i < argv.size(); ++i) {
     if (!absl::StartsWith(argv[i], "--")) continue;
     const size_t equals = argv[i].find('=');
-    const std::string option =
-        absl::StrReplaceAll(argv[i].substr(2, equals == std::string::npos ? equals : equals - 2),
-                            {{"_", "-"}});
+    const std::string option = absl::StrReplaceAll(
+        argv[i].substr(2, equals == std::string::npos ? equals : equals - 2), {{"_", "-"}});
     if (option != name) continue;
     if (equals != std::string::npos) return argv[i].substr(equals + 1);
     if (i + 1 < argv.size()) return argv[i + 1];

@@ -2,7 +2,8 @@
 //
 // Ray in a container: its processes as /proc shows them, its own view of the cluster by Python, and
 // starting and stopping it. Facts from Ray 2.40 to 2.60: gcs_server and raylet carry the session as
-// --session-name, raylet its node as --node_id (since 2.49), and its agents the node as RAY_NODE_ID.
+// --session-name, raylet its node as --node_id (since 2.49), and its agents the node as
+// RAY_NODE_ID.
 #ifndef AGENT_VERBS_RAY_H_
 #define AGENT_VERBS_RAY_H_
 
@@ -55,7 +56,8 @@ struct RayCluster {
 // The answer of the one-liner among other lines. Nothing when it is not there.
 std::optional<RayCluster> ParseCluster(std::string_view output);
 
-// Asks the GCS at ADDRESS:PORT with the Python of the container: 1 to 45 s. Unavailable when Ray does not answer.
+// Asks the GCS at ADDRESS:PORT with the Python of the container: 1 to 45 s. Unavailable when Ray
+// does not answer.
 absl::StatusOr<RayCluster> AskRay(host::Host& host, std::string_view container,
                                   std::string_view address, uint32_t port,
                                   Execution* execution = nullptr);
@@ -74,8 +76,7 @@ std::string NpuResources(int chips);
 
 // `environment` with the stamp of `subject`.
 std::map<std::string, std::string> StampedEnvironment(
-    const google::protobuf::Map<std::string, std::string>& environment,
-    const v1::Subject& subject);
+    const google::protobuf::Map<std::string, std::string>& environment, const v1::Subject& subject);
 
 // Stops what of Ray there is in the container, and starts it. What fails half way is stopped again.
 absl::Status StartRay(host::Host& host, const RayStart& start, Execution& execution);

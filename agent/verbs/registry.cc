@@ -54,7 +54,9 @@ absl::StatusOr<std::unique_ptr<Verb>> MakeVerb(const v1::Subject& subject, host:
     case v1::Verb::kRebootNode:
       return MakeRebootNode(verb.reboot_node(), subject, host);
     default:
-      return absl::InvalidArgumentError("the subject names no verb that this agent knows: is the agent older than the controller?");
+      return absl::InvalidArgumentError(
+          "the subject names no verb that this agent knows: is the agent older than the "
+          "controller?");
   }
 }
 

@@ -19,8 +19,8 @@ class SourceAttempts {
  public:
   explicit SourceAttempts(Execution& execution) : execution_(execution) {}
 
-  // True when the next source may be tried after `failure`; false when none could help: cancelled, or
-  // something that a person has to do on the node (no room).
+  // True when the next source may be tried after `failure`; false when none could help: cancelled,
+  // or something that a person has to do on the node (no room).
   bool MayGoOn(std::string_view source, const absl::Status& failure) {
     execution_.Log(absl::StrCat(std::string(source), ": ", std::string(failure.message())));
     const v1::Failure::Class failure_class = ToFailure(failure).class_();
@@ -52,8 +52,7 @@ inline artifacts::FetchCallbacks CallbacksOf(Execution& execution, std::string a
   artifacts::FetchCallbacks callbacks;
   callbacks.log = [&execution](std::string_view line) { execution.Log(line); };
   callbacks.cancelled = [&execution] { return execution.IsCancelled(); };
-  callbacks.progress = [&execution, activity = std::move(activity)](uint64_t done,
-                                                                    uint64_t total) {
+  callbacks.progress = [&execution, activity = std::move(activity)](uint64_t done, uint64_t total) {
     v1::Progress progress;
     progress.set_activity(activity);
     progress.set_done(done);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The one shape of every verb: a Check that only reads, an Apply that changes, and, for what is
-// started, a Stop. The runner (agent/operations) does Check, Apply, Check: success is what the second
-// Check saw, never an exit code alone.
+// started, a Stop. The runner (agent/operations) does Check, Apply, Check: success is what the
+// second Check saw, never an exit code alone.
 #ifndef AGENT_VERBS_VERB_H_
 #define AGENT_VERBS_VERB_H_
 
@@ -32,10 +32,10 @@ class Execution {
   // True as soon as the operation is to end: return absl::CancelledError() soon after.
   virtual bool IsCancelled() = 0;
 
-  // Runs a program that may outlive the agent: it is supervised by a process of its own, and its output
-  // and exit status are on disk. After a restart of the agent, Apply is called again; a step that ended
-  // is then not run again but returns its recorded result, one that still runs is waited for. `step`
-  // is unique within the operation ("driver", "firmware").
+  // Runs a program that may outlive the agent: it is supervised by a process of its own, and its
+  // output and exit status are on disk. After a restart of the agent, Apply is called again; a step
+  // that ended is then not run again but returns its recorded result, one that still runs is waited
+  // for. `step` is unique within the operation ("driver", "firmware").
   virtual absl::StatusOr<host::ProcessResult> RunDurably(std::string_view step,
                                                          const std::vector<std::string>& argv,
                                                          const host::ProcessOptions& options) = 0;
@@ -45,12 +45,13 @@ class Verb {
  public:
   virtual ~Verb() = default;
 
-  // Read only, and cheap (most under 100 ms). Threadsafe. Never fails: what cannot be seen is UNKNOWN
-  // with a reason. Two Checks of an untouched node give the same token.
+  // Read only, and cheap (most under 100 ms). Threadsafe. Never fails: what cannot be seen is
+  // UNKNOWN with a reason. Two Checks of an untouched node give the same token.
   virtual v1::Observation Check() = 0;
 
-  // Makes it so. Called when the Check was not PRESENT or a redo was asked for. Idempotent; after an interruption it is
-  // called again from the start. A failure carries a v1::Failure (common/failure.h).
+  // Makes it so. Called when the Check was not PRESENT or a redo was asked for. Idempotent; after
+  // an interruption it is called again from the start. A failure carries a v1::Failure
+  // (common/failure.h).
   virtual absl::Status Apply(Execution& execution) = 0;
 
   // Stops what Apply starts; OK when nothing of it is there (any more).

@@ -86,8 +86,8 @@ std::vector<std::string> AlternativeNames(X509* certificate) {
   for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
     if (name->type != GEN_DNS && name->type != GEN_IPADD) continue;
-    const ASN1_STRING* value = name->type == GEN_DNS ? static_cast<ASN1_STRING*>(name->d.dNSName)
-                                                     : name->d.iPAddress;
+    const ASN1_STRING* value =
+        name->type == GEN_DNS ? static_cast<ASN1_STRING*>(name->d.dNSName) : name->d.iPAddress;
     const unsigned char* data = ASN1_STRING_get0_data(value);
     const int size = ASN1_STRING_length(value);
     if (name->type == GEN_DNS) {
@@ -112,14 +112,13 @@ absl::StatusOr<CertificateAuthority> CertificateAuthority::Create(const std::str
     return OpensslError(absl::StatusCode::kInternal, "generating the authority's key");
   }
   X509* self = certificate.get();
-  const bool made =
-      SetFrame(self, key.get(), kAuthorityLifetime) &&
-      AddName(X509_get_subject_name(self), "CN", name) &&
-      X509_set_issuer_name(self, X509_get_subject_name(self)) == 1 &&
-      AddExtension(self, self, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
-      AddExtension(self, self, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-      AddExtension(self, self, NID_subject_key_identifier, "hash") &&
-      X509_sign(self, key.get(), EVP_sha256()) > 0;
+  const bool made = SetFrame(self, key.get(), kAuthorityLifetime) &&
+                    AddName(X509_get_subject_name(self), "CN", name) &&
+                    X509_set_issuer_name(self, X509_get_subject_name(self)) == 1 &&
+                    AddExtension(self, self, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+                    AddExtension(self, self, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+                    AddExtension(self, self, NID_subject_key_identifier, "hash") &&
+                    X509_sign(self, key.get(), EVP_sha256()) > 0;
   BioPtr bio = MemoryBio();
   if (!made || PEM_write_bio_PKCS8PrivateKey(bio.get(), key.get(), nullptr, nullptr, 0, nullptr,
                                              nullptr) != 1) {

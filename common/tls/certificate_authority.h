@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The fleet's own certificate authority. Certificates are P-256; CN is the name and O the role of the
-// holder: controller, agent, viewer, operator, admin.
+// The fleet's own certificate authority. Certificates are P-256; CN is the name and O the role of
+// the holder: controller, agent, viewer, operator, admin.
 #ifndef COMMON_TLS_CERTIFICATE_AUTHORITY_H_
 #define COMMON_TLS_CERTIFICATE_AUTHORITY_H_
 
@@ -31,9 +31,9 @@ class CertificateAuthority {
   const std::string& key_pem() const { return key_pem_; }
 
   // A certificate (PEM) for the key of the request, for servers and clients. Subject: CN=`name`,
-  // O=`role`, whatever the request says; SAN: `name` as DNS name and each address, as IP where it is
-  // one. Valid from kClockTolerance ago for `lifetime`. InvalidArgument: the request does
-  // not parse, its signature is wrong or its key is not P-256.
+  // O=`role`, whatever the request says; SAN: `name` as DNS name and each address, as IP where it
+  // is one. Valid from kClockTolerance ago for `lifetime`. InvalidArgument: the request does not
+  // parse, its signature is wrong or its key is not P-256.
   absl::StatusOr<std::string> Sign(const std::string& csr_pem, const std::string& role,
                                    const std::string& name,
                                    const std::vector<std::string>& addresses,
@@ -50,7 +50,8 @@ class CertificateAuthority {
 // Lower-case hex of the SHA-256 of the certificate's DER: what a join token pins.
 absl::StatusOr<std::string> Sha256OfCertificate(const std::string& certificate_pem);
 
-// Whether `certificate_pem` was signed by `ca_pem` and is valid at `now`. PermissionDenied says why not.
+// Whether `certificate_pem` was signed by `ca_pem` and is valid at `now`. PermissionDenied says why
+// not.
 absl::Status VerifyCertificate(const std::string& certificate_pem, const std::string& ca_pem,
                                absl::Time now);
 

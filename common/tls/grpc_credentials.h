@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mTLS for gRPC: both sides show a certificate of the fleet's CA. The server's must hold the address
-// that the client dialled (IP addresses stand in it as IP subject alternative names).
+// mTLS for gRPC: both sides show a certificate of the fleet's CA. The server's must hold the
+// address that the client dialled (IP addresses stand in it as IP subject alternative names).
 //
-// TLS 1.3 only: Debian's gRPC has no public switch for it. Both functions therefore set the process's
-// TLS 1.2 cipher list to RSA-signed suites only (GRPC_SSL_CIPHER_SUITES), which no key of the
-// fleet (P-256) can serve; the suites of TLS 1.3 are another list. Call one of them before any other use of
-// gRPC in the process.
+// TLS 1.3 only: Debian's gRPC has no public switch for it. Both functions therefore set the
+// process's TLS 1.2 cipher list to RSA-signed suites only (GRPC_SSL_CIPHER_SUITES), which no key of
+// the fleet (P-256) can serve; the suites of TLS 1.3 are another list. Call one of them before any
+// other use of gRPC in the process.
 #ifndef COMMON_TLS_GRPC_CREDENTIALS_H_
 #define COMMON_TLS_GRPC_CREDENTIALS_H_
 

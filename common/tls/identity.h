@@ -26,9 +26,9 @@ absl::StatusOr<Identity> LoadIdentity(std::string_view directory);
 absl::StatusOr<Identity> LoadIdentity(std::string_view ca, std::string_view certificate,
                                       std::string_view key);
 
-// Makes the folder (0755, parents too) and replaces each file atomically; the key is 0600 from its first
-// byte. After a crash in between the old certificate may stand beside the new key: renewal keeps the
-// key when it can, joining is done again.
+// Makes the folder (0755, parents too) and replaces each file atomically; the key is 0600 from its
+// first byte. After a crash in between the old certificate may stand beside the new key: renewal
+// keeps the key when it can, joining is done again.
 absl::Status SaveIdentity(std::string_view directory, const Identity& identity);
 
 // True from two thirds of the certificate's life on, and for one that cannot be read.

@@ -15,9 +15,8 @@ namespace {
 constexpr size_t kHexDigits = 64;
 
 bool IsLowerHex(const std::string& text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 }  // namespace
@@ -29,7 +28,8 @@ absl::Status CheckNodeName(const std::string& name) {
   if (name.empty() || name.size() > 63 || name.front() == '-' || name.back() == '-' ||
       !std::all_of(name.begin(), name.end(), inner)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("\"", name, "\" is not a node name: lower-case letters, digits and inner "
+        absl::StrCat("\"", name,
+                     "\" is not a node name: lower-case letters, digits and inner "
                      "hyphens, 63 at most"));
   }
   return absl::OkStatus();
@@ -49,12 +49,12 @@ absl::StatusOr<JoinToken> ParseJoinToken(const std::string& text) {
   JoinToken token{parts[1], parts[2], parts[3]};
   RETURN_IF_ERROR(Annotate(CheckNodeName(token.node), "join token"));
   if (token.secret.size() != kHexDigits || !IsLowerHex(token.secret)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "join token: the secret is not ", kHexDigits, " hex digits; was the token cut?"));
+    return absl::InvalidArgumentError(absl::StrCat("join token: the secret is not ", kHexDigits,
+                                                   " hex digits; was the token cut?"));
   }
   if (token.ca_sha256.size() != kHexDigits || !IsLowerHex(token.ca_sha256)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "join token: the CA's digest is not ", kHexDigits, " hex digits; was the token cut?"));
+    return absl::InvalidArgumentError(absl::StrCat("join token: the CA's digest is not ",
+                                                   kHexDigits, " hex digits; was the token cut?"));
   }
   return token;
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a node needs to join, as one word: npufleet.NODE.SECRET.SHA256-OF-CA. And the body of the two
-// requests that it makes with it, over HTTPS to the controller's port 7601:
+// What a node needs to join, as one word: npufleet.NODE.SECRET.SHA256-OF-CA. And the body of the
+// two requests that it makes with it, over HTTPS to the controller's port 7601:
 //
-//   GET  /join/ca   -> 200, the CA's certificate as PEM. Asked without trust; its digest must be the
+//   GET  /join/ca   -> 200, the CA's certificate as PEM. Asked without trust; its digest must be
+//   the
 //                      token's, then exactly this CA is trusted.
-//   POST /join      {"node":"node-b","secret":"…","address":"192.168.0.16:7602","csr":"-----BEGIN…"}
+//   POST /join {"node":"node-b","secret":"…","address":"192.168.0.16:7602","csr":"-----BEGIN…"}
 //                   -> 200 {"certificate":"-----BEGIN…"}
 //                   -> 4xx {"error":{"code":403,"status":"PERMISSION_DENIED","message":"…"}}
 //   POST /join/renew {"certificate":"-----BEGIN…","csr":"-----BEGIN…","signature":"HEX"}

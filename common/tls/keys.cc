@@ -35,14 +35,13 @@ absl::StatusOr<std::string> MakeCsr(const std::string& key_pem, const std::strin
       X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, alternatives.c_str());
   STACK_OF(X509_EXTENSION)* extensions = sk_X509_EXTENSION_new_null();
   if (extension != nullptr) sk_X509_EXTENSION_push(extensions, extension);
-  const bool made =
-      extension != nullptr &&
-      X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
-                                 reinterpret_cast<const unsigned char*>(name.data()),
-                                 static_cast<int>(name.size()), -1, 0) == 1 &&
-      X509_REQ_add_extensions(request.get(), extensions) == 1 &&
-      X509_REQ_set_pubkey(request.get(), key.get()) == 1 &&
-      X509_REQ_sign(request.get(), key.get(), EVP_sha256()) > 0;
+  const bool made = extension != nullptr &&
+                    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+                                               reinterpret_cast<const unsigned char*>(name.data()),
+                                               static_cast<int>(name.size()), -1, 0) == 1 &&
+                    X509_REQ_add_extensions(request.get(), extensions) == 1 &&
+                    X509_REQ_set_pubkey(request.get(), key.get()) == 1 &&
+                    X509_REQ_sign(request.get(), key.get(), EVP_sha256()) > 0;
   sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
   BioPtr bio = MemoryBio();
   if (!made || PEM_write_bio_X509_REQ(bio.get(), request.get()) != 1) {

@@ -13,9 +13,9 @@ namespace npufleet::tls {
 // A new P-256 key as PKCS #8 PEM.
 absl::StatusOr<std::string> GenerateKey();
 
-// A signing request as PEM for the subject CN=`name`. `address` (an IP address or a DNS name, without a
-// port; may be empty) and `name` are asked for as subject alternative names. What the certificate
-// really gets is the authority's decision.
+// A signing request as PEM for the subject CN=`name`. `address` (an IP address or a DNS name,
+// without a port; may be empty) and `name` are asked for as subject alternative names. What the
+// certificate really gets is the authority's decision.
 absl::StatusOr<std::string> MakeCsr(const std::string& key_pem, const std::string& name,
                                     const std::string& address);
 

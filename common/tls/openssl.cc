@@ -74,11 +74,11 @@ absl::StatusOr<std::string> AlternativeName(const std::string& address) {
       inet_pton(AF_INET6, address.c_str(), bytes) == 1) {
     return absl::StrCat("IP:", address);
   }
-  const bool is_name =
-      !address.empty() && address.size() <= 253 && std::all_of(address.begin(), address.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '-' || c == '.';
-      });
+  const bool is_name = !address.empty() && address.size() <= 253 &&
+                       std::all_of(address.begin(), address.end(), [](char c) {
+                         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                                (c >= '0' && c <= '9') || c == '-' || c == '.';
+                       });
   if (!is_name) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", address, "\" is neither an IP address nor a host name"));

@@ -48,8 +48,8 @@ std::string TextOf(BIO* bio);
 
 bool IsP256(EVP_PKEY* key);
 
-// "IP:192.168.0.15" or "DNS:node-b", as OpenSSL's extension configuration writes it. InvalidArgument for
-// anything that is neither, so that no address can smuggle in another entry.
+// "IP:192.168.0.15" or "DNS:node-b", as OpenSSL's extension configuration writes it.
+// InvalidArgument for anything that is neither, so that no address can smuggle in another entry.
 absl::StatusOr<std::string> AlternativeName(const std::string& address);
 
 std::string Hex(const unsigned char* bytes, size_t size);

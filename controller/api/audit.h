@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who changed what, and when: one line for each mutating call, refused ones included. Never a spec's
-// content, never a secret.
+// Who changed what, and when: one line for each mutating call, refused ones included. Never a
+// spec's content, never a secret.
 #ifndef CONTROLLER_API_AUDIT_H_
 #define CONTROLLER_API_AUDIT_H_
 
@@ -30,7 +30,8 @@ using AuditSink = std::function<void(const AuditRecord&)>;
 // One JSON object in one line.
 std::string ToLine(const AuditRecord& record);
 
-// Appends to `path` (0600), synced, and logs each line. A record that cannot be written is logged as an error.
+// Appends to `path` (0600), synced, and logs each line. A record that cannot be written is logged
+// as an error.
 absl::StatusOr<AuditSink> OpenAuditFile(const std::string& path);
 
 }  // namespace npufleet::api

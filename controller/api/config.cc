@@ -19,17 +19,19 @@ absl::Status At(const std::string& path, const YAML::Mark& mark, const std::stri
 absl::Status ReadNode(const std::string& path, const YAML::Node& node, Config& config) {
   if (node.IsNull()) return absl::OkStatus();
   if (!node.IsMap()) return At(path, node.Mark(), "not a list of KEY: VALUE");
-  const std::map<std::string, std::string*> fields = {
-      {"address", &config.address},         {"listen", &config.listen},
-      {"rest_listen", &config.rest_listen}, {"state_directory", &config.state_directory},
-      {"log_level", &config.log_level}};
+  const std::map<std::string, std::string*> fields = {{"address", &config.address},
+                                                      {"listen", &config.listen},
+                                                      {"rest_listen", &config.rest_listen},
+                                                      {"state_directory", &config.state_directory},
+                                                      {"log_level", &config.log_level}};
   std::set<std::string> seen;
   for (const auto& entry : node) {
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
     const auto field = fields.find(key);
     if (field == fields.end()) {
       return At(path, entry.first.Mark(),
-                absl::StrCat("unknown key \"", key, "\"; known are address, listen, rest_listen, "
+                absl::StrCat("unknown key \"", key,
+                             "\"; known are address, listen, rest_listen, "
                              "state_directory, log_level"));
     }
     if (!seen.insert(key).second) {
@@ -42,8 +44,8 @@ absl::Status ReadNode(const std::string& path, const YAML::Node& node, Config& c
   }
   const std::set<std::string> levels = {"debug", "info", "warning", "error"};
   if (levels.count(config.log_level) == 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": log_level \"", config.log_level, "\" is not debug, info, warning or error"));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": log_level \"", config.log_level,
+                                                   "\" is not debug, info, warning or error"));
   }
   return absl::OkStatus();
 }

@@ -12,7 +12,8 @@
 namespace npufleet::api {
 
 struct Config {
-  std::string address;  // HOST[,HOST…]: where others reach the controller; its certificate holds these
+  std::string
+      address;  // HOST[,HOST…]: where others reach the controller; its certificate holds these
   std::string listen = "0.0.0.0:7600";       // gRPC
   std::string rest_listen = "0.0.0.0:7601";  // HTTPS
   std::string state_directory = "/var/lib/npufleet/controller";

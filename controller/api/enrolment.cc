@@ -21,12 +21,13 @@ absl::Status CheckAddress(const std::string& address) {
                         absl::SimpleAtoi(address.substr(colon + 1), &port) && port > 0 &&
                         port < 65536;
   if (!has_port || host.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("address \"", address, "\" is not HOST or HOST:PORT, such as 192.168.0.16:7602"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "address \"", address, "\" is not HOST or HOST:PORT, such as 192.168.0.16:7602"));
   }
   if (host == "0.0.0.0" || host == "::") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "address \"", address, "\" is where the agent listens; give the one at which others reach it"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("address \"", address,
+                     "\" is where the agent listens; give the one at which others reach it"));
   }
   return absl::OkStatus();
 }
@@ -37,8 +38,8 @@ absl::StatusOr<std::string> Enrolment::CreateJoinToken(const std::string& node,
                                                        absl::Duration valid_for) {
   RETURN_IF_ERROR(tls::CheckNodeName(node));
   if (valid_for < absl::Seconds(1) || valid_for > kLongestToken) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a join token is valid for 1s to 720h, not ", absl::FormatDuration(valid_for)));
+    return absl::InvalidArgumentError(absl::StrCat("a join token is valid for 1s to 720h, not ",
+                                                   absl::FormatDuration(valid_for)));
   }
   tls::JoinToken token;
   token.node = node;
@@ -54,9 +55,11 @@ absl::StatusOr<std::string> Enrolment::Join(const JoinRequest& joining) {
   if (tls::HostOfAddress(request.address) == request.address && !request.address.empty()) {
     absl::StrAppend(&request.address, kAgentPort);
   }
-  const absl::Status refused = absl::PermissionDeniedError(absl::StrCat(
-      "the join token of \"", request.node, "\" is not valid: unknown, used or expired. Make a new one: "
-      "npufleet-controller token create --node ", request.node));
+  const absl::Status refused = absl::PermissionDeniedError(
+      absl::StrCat("the join token of \"", request.node,
+                   "\" is not valid: unknown, used or expired. Make a new one: "
+                   "npufleet-controller token create --node ",
+                   request.node));
   RETURN_IF_ERROR(tls::CheckNodeName(request.node));
   RETURN_IF_ERROR(CheckAddress(request.address));
   const std::string secret_sha256 = tls::Sha256Hex(request.secret);
@@ -67,9 +70,8 @@ absl::StatusOr<std::string> Enrolment::Join(const JoinRequest& joining) {
   if (token->node != request.node || token->used.has_value() || token->expiry <= now) {
     return refused;
   }
-  ASSIGN_OR_RETURN(std::string certificate,
-                   authority_.Sign(request.csr, "agent", request.node,
-                                   {tls::HostOfAddress(request.address)}));
+  ASSIGN_OR_RETURN(std::string certificate, authority_.Sign(request.csr, "agent", request.node,
+                                                            {tls::HostOfAddress(request.address)}));
   const absl::Status joined = store_.Join(secret_sha256, {request.node, request.address, now});
   if (absl::IsFailedPrecondition(joined)) return refused;
   RETURN_IF_ERROR(joined);
@@ -78,8 +80,7 @@ absl::StatusOr<std::string> Enrolment::Join(const JoinRequest& joining) {
   return certificate;
 }
 
-absl::StatusOr<std::string> Enrolment::Renew(const std::string& certificate,
-                                             const std::string& csr,
+absl::StatusOr<std::string> Enrolment::Renew(const std::string& certificate, const std::string& csr,
                                              const std::string& signature) {
   RETURN_IF_ERROR(tls::VerifyCertificate(certificate, authority_.ca_pem(), clock_.Now()));
   RETURN_IF_ERROR(tls::VerifyText(certificate, csr, signature));
@@ -91,8 +92,8 @@ absl::StatusOr<std::string> Enrolment::Renew(const std::string& certificate,
     return absl::PermissionDeniedError(absl::StrCat(
         "this is not a present certificate of a node \"", info.name, "\": join again"));
   }
-  ASSIGN_OR_RETURN(std::string renewed, authority_.Sign(csr, "agent", info.name,
-                                                        {tls::HostOfAddress(node->address)}));
+  ASSIGN_OR_RETURN(std::string renewed,
+                   authority_.Sign(csr, "agent", info.name, {tls::HostOfAddress(node->address)}));
   log::Info("node ", info.name, " renewed its certificate");
   return renewed;
 }

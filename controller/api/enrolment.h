@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How a node becomes one of the fleet (common/tls/join_token.h has the wire), and how its certificate is
-// renewed.
+// How a node becomes one of the fleet (common/tls/join_token.h has the wire), and how its
+// certificate is renewed.
 #ifndef CONTROLLER_API_ENROLMENT_H_
 #define CONTROLLER_API_ENROLMENT_H_
 
@@ -37,12 +37,13 @@ class Enrolment {
 
   const std::string& ca_pem() const { return authority_.ca_pem(); }
 
-  // A token for one join of `node`, as text. InvalidArgument for a bad name or a time that is not within
-  // a second and 30 days.
+  // A token for one join of `node`, as text. InvalidArgument for a bad name or a time that is not
+  // within a second and 30 days.
   absl::StatusOr<std::string> CreateJoinToken(const std::string& node, absl::Duration valid_for);
 
-  // The node's certificate (role agent, the host of its address). PermissionDenied: unknown secret, another
-  // node's token, expired or used, without a hint which. InvalidArgument: address or request.
+  // The node's certificate (role agent, the host of its address). PermissionDenied: unknown secret,
+  // another node's token, expired or used, without a hint which. InvalidArgument: address or
+  // request.
   absl::StatusOr<std::string> Join(const JoinRequest& request);
 
   // A new certificate for the holder of `certificate`, which must be from the node's newest

@@ -15,7 +15,8 @@ absl::StatusOr<Json> ToJson(const google::protobuf::Message& message) {
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
   if (!status.ok()) {
-    return absl::InternalError(absl::StrCat(message.GetTypeName(), " as JSON: ", status.ToString()));
+    return absl::InternalError(
+        absl::StrCat(message.GetTypeName(), " as JSON: ", status.ToString()));
   }
   return Json::parse(text, nullptr, /*allow_exceptions=*/false);
 }

@@ -29,13 +29,15 @@ inline constexpr uint32_t kLargestPageSize = 1000;
 absl::StatusOr<Json> ToJson(const google::protobuf::Message& message);
 
 absl::StatusOr<std::vector<Item>> NodeItems(runtime::View& view);
-absl::StatusOr<std::vector<Item>> NpuItems(runtime::View& view);         // v1.Chip with "node" in front
-absl::StatusOr<std::vector<Item>> DeploymentItems(runtime::View& view);  // newest v1.Revision with "name"
-absl::StatusOr<std::vector<Item>> RolloutItems(runtime::View& view);     // v1.Rollout without its tasks
+absl::StatusOr<std::vector<Item>> NpuItems(runtime::View& view);  // v1.Chip with "node" in front
+absl::StatusOr<std::vector<Item>> DeploymentItems(
+    runtime::View& view);  // newest v1.Revision with "name"
+absl::StatusOr<std::vector<Item>> RolloutItems(
+    runtime::View& view);  // v1.Rollout without its tasks
 absl::StatusOr<std::vector<Item>> TaskItems(runtime::View& view, const std::string& rollout);
 
-// {"NAME": [items of the page], "nextPageToken": "" on the last page}. InvalidArgument: the token is of
-// no item that is there (any more).
+// {"NAME": [items of the page], "nextPageToken": "" on the last page}. InvalidArgument: the token
+// is of no item that is there (any more).
 absl::StatusOr<Json> Page(const std::string& name, const std::vector<Item>& items,
                           uint32_t page_size, const std::string& page_token);
 

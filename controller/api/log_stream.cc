@@ -86,8 +86,7 @@ class RefusingReactor : public grpc::ServerWriteReactor<v1::OperationEvent> {
 
 }  // namespace
 
-grpc::ServerWriteReactor<v1::OperationEvent>* StartLogStream(StreamLog stream,
-                                                             StreamCount& count) {
+grpc::ServerWriteReactor<v1::OperationEvent>* StartLogStream(StreamLog stream, StreamCount& count) {
   if (!count.Enter()) return new RefusingReactor;
   auto reactor = std::make_shared<LogReactor>();
   reactor->Start(std::move(stream), count);

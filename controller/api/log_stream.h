@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A server stream whose content comes from a blocking call on a thread of its own: the log of a task.
+// A server stream whose content comes from a blocking call on a thread of its own: the log of a
+// task.
 #ifndef CONTROLLER_API_LOG_STREAM_H_
 #define CONTROLLER_API_LOG_STREAM_H_
 
@@ -45,8 +46,8 @@ class StreamCount {
 using WriteEvent = std::function<bool(const v1::OperationEvent&)>;
 using StreamLog = std::function<absl::Status(Cancellation&, const WriteEvent&)>;
 
-// Runs `stream` on a new thread. Its writes block until gRPC has taken the one before. The reactor frees
-// itself; ResourceExhausted reaches the client when `count` is at its limit.
+// Runs `stream` on a new thread. Its writes block until gRPC has taken the one before. The reactor
+// frees itself; ResourceExhausted reaches the client when `count` is at its limit.
 grpc::ServerWriteReactor<v1::OperationEvent>* StartLogStream(StreamLog stream, StreamCount& count);
 
 }  // namespace npufleet::api

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/api/program.h"
 
-
-
 #include <algorithm>
-
 #include <filesystem>
 #include <system_error>
 #include <vector>
@@ -89,10 +86,9 @@ absl::Status WriteIdentity(const Config& config, const tls::CertificateAuthority
   RETURN_IF_ERROR(tls::SaveIdentity(request.directory, identity));
   if (request.bearer) {
     ASSIGN_OR_RETURN(const std::string secret, tls::RandomHex(32));
-    RETURN_IF_ERROR(store.AddBearer(tls::Sha256Hex(secret), {request.name, request.role},
-                                    Clock::Real().Now()));
     RETURN_IF_ERROR(
-        tls::WriteFileAtomically(request.directory + "/bearer", secret + "\n", 0600));
+        store.AddBearer(tls::Sha256Hex(secret), {request.name, request.role}, Clock::Real().Now()));
+    RETURN_IF_ERROR(tls::WriteFileAtomically(request.directory + "/bearer", secret + "\n", 0600));
   }
   // Last: who finds it finds the rest.
   return tls::WriteFileAtomically(request.directory + "/config.yaml", CtlConfig(config), 0644);
@@ -114,8 +110,8 @@ absl::Status MakeFleet(const Config& config, const std::string& config_directory
   ASSIGN_OR_RETURN(const auto store, store::NodeStore::Open(config.Database(), /*create=*/true));
   RETURN_IF_ERROR(store->SetEpoch(Clock::Real().Now()));
   RETURN_IF_ERROR(MakeFolder(config_directory, 0755));
-  RETURN_IF_ERROR(tls::WriteFileAtomically(config_directory + "/controller.yaml",
-                                           WriteConfig(config), 0644));
+  RETURN_IF_ERROR(
+      tls::WriteFileAtomically(config_directory + "/controller.yaml", WriteConfig(config), 0644));
   RETURN_IF_ERROR(MakeFolder(ctl_directory, 0700));
   return WriteIdentity(config, authority, *store, {"admin", "admin", ctl_directory, true});
 }

@@ -13,9 +13,10 @@
 
 namespace npufleet::api {
 
-// Makes a fleet: the CA, the controller's identity, an empty store with a new epoch, controller.yaml, and
-// the admin's identity with config.yaml and bearer token in CONFIG_DIRECTORY/ctl. AlreadyExists names
-// what is there already; then, and after an error, nothing new is left behind.
+// Makes a fleet: the CA, the controller's identity, an empty store with a new epoch,
+// controller.yaml, and the admin's identity with config.yaml and bearer token in
+// CONFIG_DIRECTORY/ctl. AlreadyExists names what is there already; then, and after an error,
+// nothing new is left behind.
 absl::Status Init(const Config& config, const std::string& config_directory, std::ostream& out);
 
 // Prints a join token. Works beside a running controller.
@@ -28,7 +29,8 @@ struct IdentityRequest {
   std::string directory;
   bool bearer = false;  // also a token for the REST view, in the file `bearer`
 };
-// ca.pem, cert.pem, key.pem and ctl's config.yaml in request.directory. AlreadyExists when one is there.
+// ca.pem, cert.pem, key.pem and ctl's config.yaml in request.directory. AlreadyExists when one is
+// there.
 absl::Status CreateIdentity(const Config& config, const IdentityRequest& request,
                             std::ostream& out);
 

@@ -26,9 +26,9 @@ RestAnswer Ok(std::string body, std::string content_type = "application/json") {
 absl::Status CheckParameters(const RestRequest& request, const std::vector<std::string>& known) {
   for (const auto& [name, value] : request.parameters) {
     if (std::find(known.begin(), known.end(), name) == known.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "unknown parameter \"", name, "\"; ", request.path, " takes ",
-          known.empty() ? "none" : absl::StrJoin(known, ", ")));
+      return absl::InvalidArgumentError(
+          absl::StrCat("unknown parameter \"", name, "\"; ", request.path, " takes ",
+                       known.empty() ? "none" : absl::StrJoin(known, ", ")));
     }
     if (request.parameters.count(name) > 1) {
       return absl::InvalidArgumentError(absl::StrCat("parameter \"", name, "\" is given twice"));
@@ -74,20 +74,31 @@ absl::StatusOr<std::string> TextField(const Json& body, const char* name) {
 
 int HttpStatusOf(absl::StatusCode code) {
   switch (code) {
-    case absl::StatusCode::kOk: return 200;
+    case absl::StatusCode::kOk:
+      return 200;
     case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kOutOfRange: return 400;
-    case absl::StatusCode::kUnauthenticated: return 401;
-    case absl::StatusCode::kPermissionDenied: return 403;
-    case absl::StatusCode::kNotFound: return 404;
+    case absl::StatusCode::kOutOfRange:
+      return 400;
+    case absl::StatusCode::kUnauthenticated:
+      return 401;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kNotFound:
+      return 404;
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kAborted:
-    case absl::StatusCode::kAlreadyExists: return 409;
-    case absl::StatusCode::kResourceExhausted: return 429;
-    case absl::StatusCode::kUnimplemented: return 501;
-    case absl::StatusCode::kUnavailable: return 503;
-    case absl::StatusCode::kDeadlineExceeded: return 504;
-    default: return 500;
+    case absl::StatusCode::kAlreadyExists:
+      return 409;
+    case absl::StatusCode::kResourceExhausted:
+      return 429;
+    case absl::StatusCode::kUnimplemented:
+      return 501;
+    case absl::StatusCode::kUnavailable:
+      return 503;
+    case absl::StatusCode::kDeadlineExceeded:
+      return 504;
+    default:
+      return 500;
   }
 }
 
@@ -107,21 +118,20 @@ RestAnswer ErrorAnswer(const absl::Status& status) {
 }
 
 RestAnswer Rest::Handle(const RestRequest& request) {
-  const bool is_join = enrolment_ != nullptr &&
-                       (request.path == "/join" || request.path == "/join/renew");
+  const bool is_join =
+      enrolment_ != nullptr && (request.path == "/join" || request.path == "/join/renew");
   const bool reads = request.method == "GET" || request.method == "HEAD";
   if (is_join ? request.method != "POST" : !reads) {
     const char* allowed = is_join ? "POST" : "GET, HEAD";
-    RestAnswer answer = ErrorAnswer(405, "METHOD_NOT_ALLOWED",
-                                    absl::StrCat(request.path, " takes only ", allowed));
+    RestAnswer answer =
+        ErrorAnswer(405, "METHOD_NOT_ALLOWED", absl::StrCat(request.path, " takes only ", allowed));
     answer.headers["Allow"] = allowed;
     return answer;
   }
   absl::StatusOr<RestAnswer> answer = is_join ? Post(request) : Get(request);
   if (!answer.ok()) return ErrorAnswer(answer.status());
   if (!reads) return *std::move(answer);
-  const std::string etag =
-      absl::StrCat("\"", tls::Sha256Hex(answer->body).substr(0, 32), "\"");
+  const std::string etag = absl::StrCat("\"", tls::Sha256Hex(answer->body).substr(0, 32), "\"");
   answer->headers["ETag"] = etag;
   answer->headers["Cache-Control"] = "no-cache";
   if (Matches(request.if_none_match, etag)) {
@@ -132,8 +142,7 @@ RestAnswer Rest::Handle(const RestRequest& request) {
 }
 
 absl::StatusOr<RestAnswer> Rest::Get(const RestRequest& request) {
-  const std::vector<std::string> path =
-      absl::StrSplit(absl::StripPrefix(request.path, "/"), '/');
+  const std::vector<std::string> path = absl::StrSplit(absl::StripPrefix(request.path, "/"), '/');
   if (path.size() > 2 && path[0] == "api" && path[1] == "v1") {
     RETURN_IF_ERROR(CheckBearer(request.authorization));
     ASSIGN_OR_RETURN(std::string body, Resource({path.begin() + 2, path.end()}, request));
@@ -229,7 +238,8 @@ absl::Status Rest::CheckBearer(const std::string& authorization) {
   absl::string_view token = authorization;
   if (!absl::ConsumePrefix(&token, "Bearer ") || token.empty()) {
     return absl::UnauthenticatedError(
-        "needs the header \"Authorization: Bearer TOKEN\"; make one by `npufleet-controller identity "
+        "needs the header \"Authorization: Bearer TOKEN\"; make one by `npufleet-controller "
+        "identity "
         "create --bearer`");
   }
   const absl::StatusOr<store::Bearer> bearer =

@@ -6,12 +6,13 @@
 //   GET  /healthz, /readyz                        open
 //   GET  /join/ca, POST /join, POST /join/renew   open (common/tls/join_token.h)
 //   GET  /api/v1/nodes | npus | deployments | rollouts | rollouts/ID | rollouts/ID/tasks
-//              lists: ?pageSize= (default 100, 1 to 1000) and ?pageToken= (nextPageToken of the page before)
+//              lists: ?pageSize= (default 100, 1 to 1000) and ?pageToken= (nextPageToken of the
+//              page before)
 //   GET  /api/v1/events                           ?after=ID (the last one seen), pageSize, rollout;
 //                                                 "next" is the cursor for the next call
 //
-// /api needs "Authorization: Bearer TOKEN". Messages are written by protobuf's JSON mapping, so 64 bit numbers
-// are strings. Each answer to a GET has an ETag; If-None-Match gets 304. Errors are
+// /api needs "Authorization: Bearer TOKEN". Messages are written by protobuf's JSON mapping, so 64
+// bit numbers are strings. Each answer to a GET has an ETag; If-None-Match gets 304. Errors are
 // {"error":{"code":404,"status":"NOT_FOUND","message":"…"}}.
 #ifndef CONTROLLER_API_REST_H_
 #define CONTROLLER_API_REST_H_

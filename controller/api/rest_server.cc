@@ -48,7 +48,8 @@ bool SetUpTls(SSL_CTX& context, const tls::Identity& identity) {
 void Install(httplib::Server& server, Rest& rest) {
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server.set_payload_max_length(kLargestBody);
-  // The library's own choice, SO_REUSEPORT, would let a second controller take half of the requests.
+  // The library's own choice, SO_REUSEPORT, would let a second controller take half of the
+  // requests.
   server.set_socket_options([](socket_t socket) {
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
@@ -68,16 +69,15 @@ void Install(httplib::Server& server, Rest& rest) {
   server.Post(".*", handle);
   server.set_error_handler([](const httplib::Request&, httplib::Response& response) {
     if (!response.body.empty() || response.status == 304) return;
-    const std::string message = response.status == 413 ? "the body is too large"
-                                                    : "the request is not well-formed HTTP";
+    const std::string message =
+        response.status == 413 ? "the body is too large" : "the request is not well-formed HTTP";
     ToHttp(ErrorAnswer(response.status, "INVALID_ARGUMENT", message), response);
   });
-  server.set_exception_handler(
-      [](const httplib::Request& request, httplib::Response& response, std::exception_ptr) {
-        log::Error("REST: an exception while answering ", request.path);
-        ToHttp(ErrorAnswer(500, "INTERNAL", "an error in the controller; its log has more"),
-               response);
-      });
+  server.set_exception_handler([](const httplib::Request& request, httplib::Response& response,
+                                  std::exception_ptr) {
+    log::Error("REST: an exception while answering ", request.path);
+    ToHttp(ErrorAnswer(500, "INTERNAL", "an error in the controller; its log has more"), response);
+  });
 }
 
 class HttplibServer : public RestServer {
@@ -132,9 +132,10 @@ absl::StatusOr<std::unique_ptr<RestServer>> RestServer::Start(
   } else if (host == "127.0.0.1") {
     server = std::make_unique<httplib::Server>();
   } else {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "plain HTTP is served on 127.0.0.1 only, not on \"", host, "\": set rest_listen: "
-        "127.0.0.1:7601, or leave --insecure-loopback out"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("plain HTTP is served on 127.0.0.1 only, not on \"", host,
+                     "\": set rest_listen: "
+                     "127.0.0.1:7601, or leave --insecure-loopback out"));
   }
   Install(*server, rest);
   auto running = std::make_unique<HttplibServer>(std::move(server));

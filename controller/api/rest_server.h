@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Serves a Rest over HTTPS (TLS 1.3, the controller's certificate) or, when asked for by name, over plain
-// HTTP on 127.0.0.1.
+// Serves a Rest over HTTPS (TLS 1.3, the controller's certificate) or, when asked for by name, over
+// plain HTTP on 127.0.0.1.
 #ifndef CONTROLLER_API_REST_SERVER_H_
 #define CONTROLLER_API_REST_SERVER_H_
 

@@ -33,8 +33,8 @@ namespace {
 
 constexpr absl::Duration kRenewalCheck = absl::Hours(1);
 
-// Two controllers on one store would both start what is outstanding. The kernel ends the lock with the
-// process, however that ends.
+// Two controllers on one store would both start what is outstanding. The kernel ends the lock with
+// the process, however that ends.
 class StoreLock {
  public:
   static absl::StatusOr<std::unique_ptr<StoreLock>> Take(const Config& config) {

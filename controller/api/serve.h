@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `npufleet-controller serve`: puts store, runtime and the two servers together, and runs until it is told to
-// stop.
+// `npufleet-controller serve`: puts store, runtime and the two servers together, and runs until it
+// is told to stop.
 #ifndef CONTROLLER_API_SERVE_H_
 #define CONTROLLER_API_SERVE_H_
 
@@ -19,9 +19,10 @@ struct ServeOptions {
   std::string commit;
 };
 
-// Returns OK after SIGTERM or SIGINT, and when the controller's own certificate is due for renewal (which
-// the next start does); otherwise why it could not serve. Tells systemd when it is ready, and feeds its
-// watchdog as long as the runtime answers. To be called by the main thread before any other is started.
+// Returns OK after SIGTERM or SIGINT, and when the controller's own certificate is due for renewal
+// (which the next start does); otherwise why it could not serve. Tells systemd when it is ready,
+// and feeds its watchdog as long as the runtime answers. To be called by the main thread before any
+// other is started.
 absl::Status Serve(const ServeOptions& options);
 
 }  // namespace npufleet::api

@@ -40,8 +40,8 @@ absl::StatusOr<tls::Peer> Authorize(grpc::CallbackServerContext* context, Right 
   const char* wanted = needed == Right::kAdmit     ? "the role admin"
                        : needed == Right::kOperate ? "the role operator or admin"
                                                    : "the role viewer, operator or admin";
-  return absl::PermissionDeniedError(absl::StrCat("\"", peer.name, "\" has the role ", peer.role,
-                                                  "; this needs ", wanted));
+  return absl::PermissionDeniedError(
+      absl::StrCat("\"", peer.name, "\" has the role ", peer.role, "; this needs ", wanted));
 }
 
 template <typename Reply>
@@ -119,7 +119,8 @@ class ControllerService final : public v1::Controller::CallbackService {
   }
   Unary* GetRollout(Context* context, const v1::GetRolloutRequest* request,
                     v1::Rollout* reply) override {
-    return Read(context, reply, [this, request] { return parts_.view->GetRollout(request->name()); });
+    return Read(context, reply,
+                [this, request] { return parts_.view->GetRollout(request->name()); });
   }
   Unary* ListRollouts(Context* context, const v1::ListRolloutsRequest*,
                       v1::ListRolloutsReply* reply) override {
@@ -151,8 +152,9 @@ class ControllerService final : public v1::Controller::CallbackService {
       Context* context, const v1::GetRolloutRequest* request) override {
     const auto peer = Authorize(context, Right::kRead);
     if (!peer.ok()) return new RefusedWatch<v1::Rollout>(peer.status());
-    auto read = [this, name = request->name(), last = std::optional<uint64_t>()]() mutable
-        -> absl::StatusOr<std::vector<v1::Rollout>> {
+    auto read =
+        [this, name = request->name(),
+         last = std::optional<uint64_t>()]() mutable -> absl::StatusOr<std::vector<v1::Rollout>> {
       ASSIGN_OR_RETURN(v1::Rollout rollout, parts_.view->GetRollout(name));
       if (last == rollout.change()) return std::vector<v1::Rollout>{};
       last = rollout.change();
@@ -261,8 +263,8 @@ class GrpcApiServer : public ApiServer {
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
-      return absl::UnavailableError(absl::StrCat(
-          "gRPC: cannot listen on ", listen, ": is it an address of this host, and free?"));
+      return absl::UnavailableError(absl::StrCat("gRPC: cannot listen on ", listen,
+                                                 ": is it an address of this host, and free?"));
     }
     if (auto* health = server_->GetHealthCheckService()) {
       health->SetServingStatus("npufleet.v1.Controller", true);

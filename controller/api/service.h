@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The gRPC API (proto/npufleet/v1/controller.proto): who may do what, the audit, and nothing else: reads go
-// to View, changes to Control. Beside it on the same port: reflection and grpc.health.v1.
+// The gRPC API (proto/npufleet/v1/controller.proto): who may do what, the audit, and nothing else:
+// reads go to View, changes to Control. Beside it on the same port: reflection and grpc.health.v1.
 #ifndef CONTROLLER_API_SERVICE_H_
 #define CONTROLLER_API_SERVICE_H_
 
@@ -13,8 +13,8 @@
 #include "common/clock.h"
 #include "common/tls/identity.h"
 #include "controller/api/audit.h"
-#include "controller/runtime/control.h"
 #include "controller/api/enrolment.h"
+#include "controller/runtime/control.h"
 #include "controller/runtime/view.h"
 
 namespace npufleet::api {

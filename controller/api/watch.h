@@ -24,7 +24,8 @@ namespace npufleet::api {
 template <typename Reply>
 class WatchReactor : public grpc::ServerWriteReactor<Reply> {
  public:
-  // What is new since the last call, in order; empty: nothing. Called on the pool, one call at a time.
+  // What is new since the last call, in order; empty: nothing. Called on the pool, one call at a
+  // time.
   using Read = std::function<absl::StatusOr<std::vector<Reply>>()>;
 
   WatchReactor(ChangeSignal& signal, ThreadPool& pool, Read read)
@@ -64,7 +65,8 @@ class WatchReactor : public grpc::ServerWriteReactor<Reply> {
     pool_.Schedule([this] { Continue(); });
   }
 
-  // Runs while busy_ is ours: on the pool or in OnWriteDone. This object may be gone when it returns.
+  // Runs while busy_ is ours: on the pool or in OnWriteDone. This object may be gone when it
+  // returns.
   void Continue() {
     bool cancelled = false;
     {

@@ -138,7 +138,8 @@ void Evaluation::Evaluate(int i) {
     return;
   }
   if (task.given_up) {
-    task.reason = absl::StrCat(task.failure ? task.failure->symptom : task.seen.reason, " (given up)");
+    task.reason =
+        absl::StrCat(task.failure ? task.failure->symptom : task.seen.reason, " (given up)");
     return;
   }
   if (task.seen.sight == Sight::kUnknown) {
@@ -160,9 +161,9 @@ void Evaluation::WaitOutUnknown(Task& task) {
   if (now_ >= limit) {
     GiveUp(task,
            {.failure_class = FailureClass::kNeedsOperator,
-            .symptom = absl::StrCat("could not be seen for ",
-                                    absl::FormatDuration(task.plan.unknown_limit), ": ",
-                                    task.seen.reason),
+            .symptom =
+                absl::StrCat("could not be seen for ",
+                             absl::FormatDuration(task.plan.unknown_limit), ": ", task.seen.reason),
             .advice = absl::StrCat("Look at ", task.plan.node, "; then: ctl rollout retry ",
                                    state_.deployment)},
            "its limit for that has passed");
@@ -215,8 +216,9 @@ void Evaluation::ConsiderApply(int i) {
     return;
   }
   if (task.retry_at > now_) {
-    task.reason = absl::StrCat(task.failure ? task.failure->symptom : task.seen.reason, "; again in ",
-                               absl::FormatDuration(absl::Ceil(task.retry_at - now_, absl::Seconds(1))));
+    task.reason =
+        absl::StrCat(task.failure ? task.failure->symptom : task.seen.reason, "; again in ",
+                     absl::FormatDuration(absl::Ceil(task.retry_at - now_, absl::Seconds(1))));
     Wake(task.retry_at, i);
     return;
   }
@@ -264,7 +266,8 @@ bool Evaluation::ClearAbove(int i) {
   if (standing.empty() && !disturbs_itself) return true;
   const Task* unprepared = nullptr;
   if (IsServing(state_) && !PreparesDone(&unprepared)) {
-    Block(i, absl::StrCat("waiting: ", unprepared->plan.id, " first, while the service still answers"));
+    Block(i, absl::StrCat("waiting: ", unprepared->plan.id,
+                          " first, while the service still answers"));
     return false;
   }
   if (standing.empty()) return true;
@@ -279,7 +282,8 @@ bool Evaluation::ClearAbove(int i) {
       top = top && !state_.tasks[above].alive && !state_.tasks[above].operation;
     }
     std::string why;
-    if (top && ReachableAndReported(other.plan.node, &why) && other.retry_at <= now_ && !other.given_up) {
+    if (top && ReachableAndReported(other.plan.node, &why) && other.retry_at <= now_ &&
+        !other.given_up) {
       Start(other, Action::kStop);
     } else if (top && other.retry_at > now_) {
       Wake(other.retry_at, i);
@@ -319,7 +323,8 @@ bool Evaluation::AcquireLocks(Task& task) {
         // Two exclusives that both only wait: the earlier task goes first.
         if (!other.operation && lock.exclusive && state_.index[task.plan.id] < j) continue;
         task.awaits_lock = lock.exclusive;
-        task.reason = absl::StrCat("waiting: ", lock.name, " on ", node.name, " is held by ", other.plan.id);
+        task.reason =
+            absl::StrCat("waiting: ", lock.name, " on ", node.name, " is held by ", other.plan.id);
         return false;
       }
     }
@@ -396,7 +401,8 @@ bool Evaluation::ConsiderReboot(Node& node) {
     if (&other == &node) continue;
     bool other_wants = other.reboot.has_value();
     if (node.hosts_controller) {
-      for (const int i : other.tasks) other_wants = other_wants || state_.tasks[i].seen.reboot_needed;
+      for (const int i : other.tasks)
+        other_wants = other_wants || state_.tasks[i].seen.reboot_needed;
     }
     if (other_wants) return false;  // one at a time, and the controller's own node last
   }
@@ -417,10 +423,12 @@ bool Evaluation::ConsiderReboot(Node& node) {
   node.reboot = operation;
   node.reboot_since = now_;
   state_.operations[operation.operation] = -1;
-  result_.notes.push_back({"RebootStarted", "", node.name,
-                           absl::StrCat("rebooting ", node.name, ": ",
-                                        node.reboot_reason.empty() ? "what was installed is in effect from the next boot on"
-                                                                   : node.reboot_reason)});
+  result_.notes.push_back(
+      {"RebootStarted", "", node.name,
+       absl::StrCat("rebooting ", node.name, ": ",
+                    node.reboot_reason.empty()
+                        ? "what was installed is in effect from the next boot on"
+                        : node.reboot_reason)});
   result_.changed_nodes.insert(node.name);
   result_.commands.push_back(std::move(operation));
   return true;

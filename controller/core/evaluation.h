@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One pass over what an event has touched: which tasks are current, why the others are not, and what
-// is to be started. Used by Step only.
+// One pass over what an event has touched: which tasks are current, why the others are not, and
+// what is to be started. Used by Step only.
 #ifndef CONTROLLER_CORE_EVALUATION_H_
 #define CONTROLLER_CORE_EVALUATION_H_
 

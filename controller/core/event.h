@@ -15,7 +15,7 @@
 namespace npufleet::core {
 
 enum class Sight {
-  kUnseen,   // nobody has looked since it mattered
+  kUnseen,  // nobody has looked since it mattered
   kPresent,
   kAbsent,
   kDrifted,  // there and working, but another than wanted
@@ -24,7 +24,7 @@ enum class Sight {
 
 struct Observation {
   Sight sight = Sight::kUnseen;
-  std::string token;    // with kAbsent: of what stands in its place
+  std::string token;  // with kAbsent: of what stands in its place
   std::string reason;
   bool reboot_needed = false;
   std::optional<Failure> failure;
@@ -32,10 +32,10 @@ struct Observation {
   bool operator==(const Observation&) const = default;
 };
 
-struct SpecApplied {        // also undo and delete (the empty graph)
+struct SpecApplied {  // also undo and delete (the empty graph)
   Graph graph;
 };
-struct Loaded {};           // the controller has started and read the state from its store
+struct Loaded {};  // the controller has started and read the state from its store
 struct NodeConnected {
   std::string node;
   std::string boot_id;
@@ -57,16 +57,16 @@ struct OperationEnded {
   Observation observation;  // kSucceeded: what the last Check saw
   Failure failure;          // kFailed; kRefused: symptom says why
 };
-struct TimePassed {};       // a time that State::NextWake named has come
+struct TimePassed {};  // a time that State::NextWake named has come
 struct RetryRequested {};
 struct RestartRequested {
   std::string stage;
-  std::string node;         // empty: on all
+  std::string node;  // empty: on all
 };
 struct PauseRequested {};
 struct ResumeRequested {};
 struct CancelRequested {};
-struct RebootRequested {    // by an operator: even while something serves there
+struct RebootRequested {  // by an operator: even while something serves there
   std::string node;
 };
 

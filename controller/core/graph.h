@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is wanted: the tasks of one deployment, made by controller/stages from the spec. Values only.
+// What is wanted: the tasks of one deployment, made by controller/stages from the spec. Values
+// only.
 #ifndef CONTROLLER_CORE_GRAPH_H_
 #define CONTROLLER_CORE_GRAPH_H_
 
@@ -27,11 +28,12 @@ struct TaskPlan {
   std::string node;                // whose agent does it
   std::vector<std::string> needs;  // ids of tasks, all earlier in the graph
   std::string want;                // digest of the part of the spec that it realises
-  bool running = false;            // a process or container: lost with a reboot, stopped before what is under it changes
-  bool disturbs = false;           // its Apply takes down what runs on top of it
-  bool prepares = false;           // done before the first disturbing Apply while something serves
-  bool interruptible = false;      // may be cancelled and taken up again at little cost
-  bool condition = false;          // asked before what needs it; once met, a later no is only shown
+  bool running =
+      false;  // a process or container: lost with a reboot, stopped before what is under it changes
+  bool disturbs = false;       // its Apply takes down what runs on top of it
+  bool prepares = false;       // done before the first disturbing Apply while something serves
+  bool interruptible = false;  // may be cancelled and taken up again at little cost
+  bool condition = false;      // asked before what needs it; once met, a later no is only shown
   std::vector<Lock> locks;
   absl::Duration unknown_limit = absl::Minutes(10);  // how long "cannot see" is waited out
 

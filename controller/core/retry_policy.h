@@ -16,13 +16,13 @@ namespace npufleet::core {
 struct RetryDecision {
   enum class Kind { kRetry, kRedo, kReboot, kGiveUp };
   Kind kind = Kind::kGiveUp;
-  absl::Duration after;      // with kRetry and kRedo: wait so long first
-  std::string redo_stage;    // with kRedo
-  std::string reason;        // one sentence for people
+  absl::Duration after;    // with kRetry and kRedo: wait so long first
+  std::string redo_stage;  // with kRedo
+  std::string reason;      // one sentence for people
 };
 
-// `failed_attempts` counts this failure, too (1 for the first). `task` seeds the jitter of +-20 %, so
-// that the same history gives the same times.
+// `failed_attempts` counts this failure, too (1 for the first). `task` seeds the jitter of +-20 %,
+// so that the same history gives the same times.
 RetryDecision DecideRetry(std::string_view task, std::string_view stage, const Failure& failure,
                           int failed_attempts, const RetryLimits& limits);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The state of one rollout. Values only; what is marked transient is not stored and is rebuilt by the
-// events Loaded and NodeConnected.
+// The state of one rollout. Values only; what is marked transient is not stored and is rebuilt by
+// the events Loaded and NodeConnected.
 #ifndef CONTROLLER_CORE_STATE_H_
 #define CONTROLLER_CORE_STATE_H_
 
@@ -25,7 +25,8 @@ namespace npufleet::core {
 
 // One task.
 //
-//            stamp changed, node came back                  absent, and all that it needs is current
+//            stamp changed, node came back                  absent, and all that it needs is
+//            current
 //   current ───────────────────────────────> to be checked ─────────────────────────────> applying
 //      ^                                          │ present                                  │
 //      └──────────────────────────────────────────┴──────────────── succeeded ───────────────┤
@@ -35,11 +36,11 @@ struct Task {
   bool retired = false;  // the newest graph lacks it: stopped, then dropped
 
   Observation seen;
-  std::string seen_stamp;   // what `seen` was checked against
+  std::string seen_stamp;  // what `seen` was checked against
   absl::Time seen_at;
-  std::string token;        // of the newest present or drifted; empty once absent
-  bool alive = false;       // running tasks: something of it is there, wanted or not
-  bool redo = false;        // run it again though it is present
+  std::string token;   // of the newest present or drifted; empty once absent
+  bool alive = false;  // running tasks: something of it is there, wanted or not
+  bool redo = false;   // run it again though it is present
 
   std::optional<StartOperation> operation;  // outstanding
   bool cancelling = false;
@@ -55,7 +56,7 @@ struct Task {
   std::string last_operation;
 
   // Transient.
-  std::string checking;      // stamp of the outstanding Check; empty: none
+  std::string checking;          // stamp of the outstanding Check; empty: none
   bool awaiting_report = false;  // of its node's return
   bool current = false;
   bool awaits_lock = false;  // an exclusive one
@@ -70,8 +71,8 @@ struct Node {
   bool hosts_controller = false;
   std::optional<StartOperation> reboot;  // outstanding
   absl::Time reboot_since = absl::InfinitePast();
-  uint64_t reboots = 0;        // numbers their ids
-  bool reboot_asked = false;   // by a failure or an operator
+  uint64_t reboots = 0;       // numbers their ids
+  bool reboot_asked = false;  // by a failure or an operator
   std::string reboot_reason;
 
   // Transient.
@@ -92,7 +93,7 @@ struct State {
   absl::Time started_at = absl::InfinitePast();  // of the newest apply, incident or restart
   absl::Time serving_since = absl::InfiniteFuture();
 
-  std::vector<Task> tasks;            // retired ones last
+  std::vector<Task> tasks;  // retired ones last
   std::map<std::string, Node> nodes;
 
   // Transient.
@@ -110,8 +111,8 @@ struct State {
 // Rebuilds what is transient and derived from the tasks and nodes (after a load).
 void Reindex(State& state);
 
-// The digest that a task is made for: its want and the tokens of all that it needs; empty while one of
-// them has no token.
+// The digest that a task is made for: its want and the tokens of all that it needs; empty while one
+// of them has no token.
 std::string StampOf(const State& state, const Task& task);
 
 Phase PhaseOf(const State& state);

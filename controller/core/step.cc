@@ -12,7 +12,8 @@ namespace {
 
 class Stepper {
  public:
-  Stepper(State& state, absl::Time now) : state_(state), now_(now), evaluation_(state, now, result_) {}
+  Stepper(State& state, absl::Time now)
+      : state_(state), now_(now), evaluation_(state, now, result_) {}
 
   StepResult Run(const Event& event) {
     const bool was_serving = state_.serving_since != absl::InfiniteFuture();
@@ -160,8 +161,9 @@ class Stepper {
     node.lost_reason.clear();
     node.hosts_controller = event.hosts_controller;
     if (rebooted || !was_connected) {
-      result_.notes.push_back({rebooted ? "NodeRebooted" : "NodeConnected", "", event.node,
-                               absl::StrCat(event.node, rebooted ? " has rebooted" : " is connected")});
+      result_.notes.push_back(
+          {rebooted ? "NodeRebooted" : "NodeConnected", "", event.node,
+           absl::StrCat(event.node, rebooted ? " has rebooted" : " is connected")});
     }
     node.boot_id = event.boot_id;
     if (rebooted) {
@@ -192,7 +194,8 @@ class Stepper {
     if (found == state_.nodes.end()) return;
     Node& node = found->second;
     if (node.connected) {
-      result_.notes.push_back({"NodeLost", "", event.node, absl::StrCat(event.node, ": ", event.reason)});
+      result_.notes.push_back(
+          {"NodeLost", "", event.node, absl::StrCat(event.node, ": ", event.reason)});
     }
     node.connected = false;
     node.lost_reason = event.reason;
@@ -245,8 +248,8 @@ class Stepper {
     }
   }
 
-  // What has gone may have gone with what it stood on, whose report comes a moment later: nothing is
-  // run again before that has been looked at afresh.
+  // What has gone may have gone with what it stood on, whose report comes a moment later: nothing
+  // is run again before that has been looked at afresh.
   void LookBelow(const Task& task) {
     for (const int need : task.needs) {
       Task& below = state_.tasks[need];
@@ -310,10 +313,11 @@ class Stepper {
         break;
       case Result::kCancelled:
       case Result::kInterrupted:
-        evaluation_.Note(event.result == Result::kCancelled ? "OperationCancelled" : "OperationInterrupted",
-                         task, absl::StrCat(task.plan.id, event.result == Result::kCancelled
-                                                              ? " was cancelled"
-                                                              : " was interrupted"));
+        evaluation_.Note(
+            event.result == Result::kCancelled ? "OperationCancelled" : "OperationInterrupted",
+            task,
+            absl::StrCat(task.plan.id, event.result == Result::kCancelled ? " was cancelled"
+                                                                          : " was interrupted"));
         LookAgain(task);
         break;
     }

@@ -25,7 +25,7 @@ struct Note {
 struct StepResult {
   std::vector<Command> commands;
   std::vector<Note> notes;
-  std::set<std::string> changed_tasks;   // whose stored fields may differ
+  std::set<std::string> changed_tasks;  // whose stored fields may differ
   std::set<std::string> dropped_tasks;
   std::set<std::string> changed_nodes;
   bool rollout_changed = false;

@@ -73,8 +73,9 @@ class RolloutReader {
     while (true) {
       grpc::ClientContext call;
       SetDeadline(call, kStreamLife);
-      // A call that fails at once leaves the channel without anybody who polls: the next connection's
-      // handshake then never ends. The first call must fail at once, the others may wait for it.
+      // A call that fails at once leaves the channel without anybody who polls: the next
+      // connection's handshake then never ends. The first call must fail at once, the others may
+      // wait for it.
       call.set_wait_for_ready(ever_answered);
       if (!Begin(&call)) return;
       auto stream = stub_.WatchRollout(&call, request);

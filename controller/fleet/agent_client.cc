@@ -42,8 +42,9 @@ bool IsFinal(v1::Operation::State state) {
 
 // Answers that will be the same however often we ask.
 bool IsRefusal(grpc::StatusCode code) {
-  return code == grpc::StatusCode::FAILED_PRECONDITION || code == grpc::StatusCode::ALREADY_EXISTS ||
-         code == grpc::StatusCode::INVALID_ARGUMENT || code == grpc::StatusCode::UNIMPLEMENTED;
+  return code == grpc::StatusCode::FAILED_PRECONDITION ||
+         code == grpc::StatusCode::ALREADY_EXISTS || code == grpc::StatusCode::INVALID_ARGUMENT ||
+         code == grpc::StatusCode::UNIMPLEMENTED;
 }
 
 absl::Status ToAbsl(const grpc::Status& status) {
@@ -53,7 +54,8 @@ absl::Status ToAbsl(const grpc::Status& status) {
 }  // namespace
 
 // One Observe stream. Writes are queued: gRPC takes one at a time.
-class AgentClient::ObserveStream : public grpc::ClientBidiReactor<v1::ObserveRequest, v1::ObserveReply> {
+class AgentClient::ObserveStream
+    : public grpc::ClientBidiReactor<v1::ObserveRequest, v1::ObserveReply> {
  public:
   explicit ObserveStream(AgentClient* client) : client_(client) {}
 
@@ -97,7 +99,10 @@ class AgentClient::WatchStream : public grpc::ClientReadReactor<v1::OperationEve
  public:
   WatchStream(AgentClient* client, std::string id, std::shared_ptr<grpc::ClientContext> context,
               uint64_t context_key)
-      : client_(client), id_(std::move(id)), context_(std::move(context)), context_key_(context_key) {}
+      : client_(client),
+        id_(std::move(id)),
+        context_(std::move(context)),
+        context_key_(context_key) {}
 
   void Begin(v1::Agent::Stub* stub, uint64_t after_sequence) {
     request_.set_id(id_);
@@ -366,7 +371,8 @@ absl::StatusOr<v1::Inventory> AgentClient::GetInventory(absl::Duration deadline)
   return reply;
 }
 
-absl::Status AgentClient::WatchLog(const std::string& operation, bool follow, Cancellation& cancellation,
+absl::Status AgentClient::WatchLog(const std::string& operation, bool follow,
+                                   Cancellation& cancellation,
                                    const std::function<bool(const v1::OperationEvent&)>& write) {
   grpc::ClientContext context;
   v1::GetOperationRequest get;

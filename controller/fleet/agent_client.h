@@ -47,8 +47,8 @@ class AgentClient {
 
   void Start();  // connects, and again whenever the connection is lost
 
-  // All threadsafe; they return at once. What is checked is sent when there is a connection; on a new
-  // connection the caller names anew what it wants to see.
+  // All threadsafe; they return at once. What is checked is sent when there is a connection; on a
+  // new connection the caller names anew what it wants to see.
   void Check(const v1::Subject& subject);
   void Forget(const std::string& task);
   // Repeats until an answer came: the id makes that safe.
@@ -56,7 +56,8 @@ class AgentClient {
   void CancelOperation(const std::string& id);
 
   // Blocking, with a deadline of their own. Threadsafe.
-  absl::StatusOr<v1::CheckReply> CheckOnce(const v1::CheckRequest& request, absl::Duration deadline);
+  absl::StatusOr<v1::CheckReply> CheckOnce(const v1::CheckRequest& request,
+                                           absl::Duration deadline);
   absl::StatusOr<v1::Inventory> GetInventory(absl::Duration deadline);
   absl::Status WatchLog(const std::string& operation, bool follow, Cancellation& cancellation,
                         const std::function<bool(const v1::OperationEvent&)>& write);
@@ -68,8 +69,8 @@ class AgentClient {
   class WatchStream;
   struct Running {
     v1::StartOperationRequest request;
-    uint64_t sequence = 0;   // of the newest event seen
-    bool asked = false;      // a call for it is under way
+    uint64_t sequence = 0;  // of the newest event seen
+    bool asked = false;     // a call for it is under way
     bool cancel = false;
   };
 
@@ -93,9 +94,9 @@ class AgentClient {
   absl::Mutex mutex_;
   absl::CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  bool replied_ ABSL_GUARDED_BY(mutex_) = false;       // on this connection
+  bool replied_ ABSL_GUARDED_BY(mutex_) = false;  // on this connection
   absl::Duration last_reply_ ABSL_GUARDED_BY(mutex_);
-  int calls_ ABSL_GUARDED_BY(mutex_) = 0;              // outstanding on gRPC's side
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;  // outstanding on gRPC's side
   std::unique_ptr<ObserveStream> stream_ ABSL_GUARDED_BY(mutex_);
   bool stream_done_ ABSL_GUARDED_BY(mutex_) = true;
   std::string lost_reason_ ABSL_GUARDED_BY(mutex_);

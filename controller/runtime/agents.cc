@@ -33,7 +33,8 @@ void Runtime::Connect(const std::string& name, const std::string& address) {
     ended.failure.symptom = std::string(why.message());
     Post([this, ended] { return OnEnded(ended); });
   };
-  auto client = std::make_shared<fleet::AgentClient>(address, options_.credentials, std::move(events));
+  auto client =
+      std::make_shared<fleet::AgentClient>(address, options_.credentials, std::move(events));
   client->Start();
   std::shared_ptr<fleet::AgentClient> former;  // destroyed without the lock
   absl::MutexLock lock(&mutex_);
@@ -97,12 +98,13 @@ absl::Status Runtime::OnReply(const std::string& node, const v1::ObserveReply& r
     return absl::OkStatus();
   }
   if (first) {
-    RETURN_IF_ERROR(Handle(rollout, {now, core::NodeConnected{node, reply.boot_id(),
-                                                              reply.boot_id() == options_.boot_id}}));
+    RETURN_IF_ERROR(Handle(
+        rollout,
+        {now, core::NodeConnected{node, reply.boot_id(), reply.boot_id() == options_.boot_id}}));
   }
   for (const v1::TaskObservation& seen : reply.observations()) {
-    RETURN_IF_ERROR(Handle(rollout, {now, core::Observed{seen.task(), seen.stamp(),
-                                                         FromWire(seen.observation())}}));
+    RETURN_IF_ERROR(Handle(
+        rollout, {now, core::Observed{seen.task(), seen.stamp(), FromWire(seen.observation())}}));
   }
   return absl::OkStatus();
 }

@@ -32,7 +32,8 @@ absl::StatusOr<v1::Deployment> Resolve(const v1::Deployment& deployment) {
 
 }  // namespace
 
-// --- Reading ---------------------------------------------------------------------------------------
+// --- Reading
+// ---------------------------------------------------------------------------------------
 
 absl::StatusOr<v1::Rollout> Runtime::GetRollout(const std::string& name) {
   absl::MutexLock lock(&mutex_);
@@ -40,8 +41,9 @@ absl::StatusOr<v1::Rollout> Runtime::GetRollout(const std::string& name) {
   if (found == rollouts_.end()) {
     std::vector<std::string> names;
     for (const auto& [known, rollout] : rollouts_) names.push_back(known);
-    return absl::NotFoundError(absl::StrCat(
-        "no rollout \"", name, "\"; there ", names.empty() ? "is none" : absl::StrCat("is ", absl::StrJoin(names, ", "))));
+    return absl::NotFoundError(
+        absl::StrCat("no rollout \"", name, "\"; there ",
+                     names.empty() ? "is none" : absl::StrCat("is ", absl::StrJoin(names, ", "))));
   }
   v1::Rollout view = RolloutOf(found->second.state, found->second.details);
   view.set_change(found->second.change);
@@ -77,7 +79,8 @@ v1::NodeStatus Runtime::StatusOf(const std::string& name, const Agent& agent) {
   status.set_agent_version(agent.version);
   status.set_rollout(RolloutOn(name));
   *status.mutable_clock_skew() = ToProtoDuration(agent.clock_skew);
-  if (agent.last_seen != absl::InfinitePast()) *status.mutable_last_seen() = ToTimestamp(agent.last_seen);
+  if (agent.last_seen != absl::InfinitePast())
+    *status.mutable_last_seen() = ToTimestamp(agent.last_seen);
   if (agent.inventory) *status.mutable_inventory() = *agent.inventory;
   return status;
 }
@@ -102,7 +105,8 @@ absl::Status Runtime::Ready() {
   return ready_;
 }
 
-// --- Changing --------------------------------------------------------------------------------------
+// --- Changing
+// --------------------------------------------------------------------------------------
 
 absl::Status Runtime::CheckClaims(const v1::Deployment& deployment) {
   for (const v1::Node& node : deployment.spec().nodes()) {
@@ -112,8 +116,8 @@ absl::Status Runtime::CheckClaims(const v1::Deployment& deployment) {
       for (const auto& [known, other] : agents_) names.push_back(known);
       return absl::InvalidArgumentError(absl::StrCat(
           "node \"", node.name(), "\" has not joined; the fleet has ",
-          names.empty() ? "no nodes" : absl::StrJoin(names, ", "), ". Join it: ctl token create --node ",
-          node.name(), ", then npufleet-agent join on it"));
+          names.empty() ? "no nodes" : absl::StrJoin(names, ", "),
+          ". Join it: ctl token create --node ", node.name(), ", then npufleet-agent join on it"));
     }
     const std::string claimed = RolloutOn(node.name());
     if (!claimed.empty() && claimed != deployment.metadata().name()) {
@@ -124,15 +128,17 @@ absl::Status Runtime::CheckClaims(const v1::Deployment& deployment) {
     const absl::Duration skew = absl::AbsDuration(agent->second.clock_skew);
     const absl::Duration limit = FromProtoDuration(deployment.spec().preflight().max_clock_skew());
     if (agent->second.connected && skew > limit) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the clock of ", node.name(), " differs from the controller's by ", absl::FormatDuration(skew),
-          ", more than ", absl::FormatDuration(limit), ": enable chrony or ntpd on both"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("the clock of ", node.name(), " differs from the controller's by ",
+                       absl::FormatDuration(skew), ", more than ", absl::FormatDuration(limit),
+                       ": enable chrony or ntpd on both"));
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status Runtime::Accept(const v1::Deployment& deployment, const std::string& author, bool* unchanged) {
+absl::Status Runtime::Accept(const v1::Deployment& deployment, const std::string& author,
+                             bool* unchanged) {
   const std::string& name = deployment.metadata().name();
   store::NewRevision revision;
   stages::DeploymentPlan plan;
@@ -154,13 +160,15 @@ absl::Status Runtime::Accept(const v1::Deployment& deployment, const std::string
     revision.deployment = deployment;
     plan = stages::PlanOf(deployment, revision.revision);
     for (const auto& [node, agent] : agents_) {
-      if (agent.connected) connected.push_back({node, agent.boot_id, agent.boot_id == options_.boot_id});
+      if (agent.connected)
+        connected.push_back({node, agent.boot_id, agent.boot_id == options_.boot_id});
     }
     for (const auto& [task, verb] : plan.verbs) rollout.verbs[task] = verb;
     rollout.details.deployment = deployment;
   }
-  const absl::Status committed = Handle(name, {options_.clock->Now(), core::SpecApplied{plan.graph}},
-                                        *unchanged ? nullptr : &revision);
+  const absl::Status committed =
+      Handle(name, {options_.clock->Now(), core::SpecApplied{plan.graph}},
+             *unchanged ? nullptr : &revision);
   if (!committed.ok()) {
     absl::MutexLock lock(&mutex_);
     if (fresh) {
@@ -193,7 +201,8 @@ absl::StatusOr<v1::ApplyDeploymentReply> Runtime::Apply(const v1::Deployment& de
     absl::MutexLock lock(&mutex_);
     const auto reported = [this, &name]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       for (const core::Task& task : rollouts_.at(name).state.tasks) {
-        if (task.awaiting_report && rollouts_.at(name).state.nodes.at(task.plan.node).connected) return false;
+        if (task.awaiting_report && rollouts_.at(name).state.nodes.at(task.plan.node).connected)
+          return false;
       }
       return true;
     };
@@ -261,18 +270,21 @@ absl::StatusOr<v1::Rollout> Runtime::ControlRollout(const v1::ControlRolloutRequ
       event.what = core::RetryRequested();
       break;
     case v1::ControlRolloutRequest::RESTART: {
-      const std::vector<std::string> parts = absl::StrSplit(request.from(), absl::MaxSplits('@', 1));
+      const std::vector<std::string> parts =
+          absl::StrSplit(request.from(), absl::MaxSplits('@', 1));
       core::RestartRequested restart{.stage = request.from().empty() ? "serve" : parts[0],
                                      .node = parts.size() > 1 ? parts[1] : ""};
       std::set<std::string> known;
       bool found = false;
       for (const v1::Task& task : rollout.tasks()) {
         known.insert(task.stage());
-        found = found || (task.stage() == restart.stage && (restart.node.empty() || task.node() == restart.node));
+        found = found || (task.stage() == restart.stage &&
+                          (restart.node.empty() || task.node() == restart.node));
       }
       if (!found) {
-        return absl::InvalidArgumentError(absl::StrCat("no stage \"", request.from(), "\" in ", request.name(),
-                                                       "; it has ", absl::StrJoin(known, ", ")));
+        return absl::InvalidArgumentError(absl::StrCat("no stage \"", request.from(), "\" in ",
+                                                       request.name(), "; it has ",
+                                                       absl::StrJoin(known, ", ")));
       }
       event.what = restart;
       break;
@@ -296,11 +308,13 @@ absl::StatusOr<v1::Rollout> Runtime::ControlRollout(const v1::ControlRolloutRequ
   return GetRollout(request.name());
 }
 
-absl::StatusOr<v1::NodeStatus> Runtime::RebootNode(const std::string& name, const std::string& author) {
+absl::StatusOr<v1::NodeStatus> Runtime::RebootNode(const std::string& name,
+                                                   const std::string& author) {
   std::string rollout;
   {
     absl::MutexLock lock(&mutex_);
-    if (agents_.count(name) == 0) return absl::NotFoundError(absl::StrCat("no node \"", name, "\""));
+    if (agents_.count(name) == 0)
+      return absl::NotFoundError(absl::StrCat("no node \"", name, "\""));
     rollout = RolloutOn(name);
   }
   if (rollout.empty()) {
@@ -314,7 +328,8 @@ absl::StatusOr<v1::NodeStatus> Runtime::RebootNode(const std::string& name, cons
   return StatusOf(name, agents_.at(name));
 }
 
-absl::Status Runtime::WatchTaskLog(const v1::WatchTaskLogRequest& request, Cancellation& cancellation,
+absl::Status Runtime::WatchTaskLog(const v1::WatchTaskLogRequest& request,
+                                   Cancellation& cancellation,
                                    const std::function<bool(const v1::OperationEvent&)>& write) {
   ASSIGN_OR_RETURN(const v1::Rollout rollout, GetRollout(request.rollout()));
   std::vector<std::string> known;
@@ -322,13 +337,16 @@ absl::Status Runtime::WatchTaskLog(const v1::WatchTaskLogRequest& request, Cance
     known.push_back(task.id());
     if (task.id() != request.task()) continue;
     if (task.operation().empty()) {
-      return absl::NotFoundError(absl::StrCat(task.id(), " has not run yet: it was found as wanted, or waits"));
+      return absl::NotFoundError(
+          absl::StrCat(task.id(), " has not run yet: it was found as wanted, or waits"));
     }
     auto client = ClientOf(task.node());
-    if (client == nullptr) return absl::UnavailableError(absl::StrCat(task.node(), " is not known any more"));
+    if (client == nullptr)
+      return absl::UnavailableError(absl::StrCat(task.node(), " is not known any more"));
     return client->WatchLog(task.operation(), request.follow(), cancellation, write);
   }
-  return absl::NotFoundError(absl::StrCat("no task \"", request.task(), "\"; there is ", absl::StrJoin(known, ", ")));
+  return absl::NotFoundError(
+      absl::StrCat("no task \"", request.task(), "\"; there is ", absl::StrJoin(known, ", ")));
 }
 
 }  // namespace npufleet::runtime

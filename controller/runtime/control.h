@@ -14,8 +14,8 @@
 
 namespace npufleet::runtime {
 
-// Threadsafe. Calls may block (they are made on threads of the API's own, never on one of gRPC's). Each
-// change is committed when the call returns. `author` is the CN of the caller's certificate.
+// Threadsafe. Calls may block (they are made on threads of the API's own, never on one of gRPC's).
+// Each change is committed when the call returns. `author` is the CN of the caller's certificate.
 class Control {
  public:
   virtual ~Control() = default;
@@ -32,7 +32,8 @@ class Control {
   virtual absl::StatusOr<v1::NodeStatus> RebootNode(const std::string& name,
                                                     const std::string& author) = 0;
 
-  // A node joined, or joined again under another address or with a new certificate: (re)connect to it.
+  // A node joined, or joined again under another address or with a new certificate: (re)connect to
+  // it.
   virtual void NodeJoined(const std::string& name, const std::string& address) = 0;
 
   // Blocks until the log ends, `write` says false (nobody listens any more) or `cancellation` is

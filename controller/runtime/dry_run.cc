@@ -52,7 +52,8 @@ class DryPerformer {
     const core::StepResult result = core::Step(input_.state, {input_.now, std::move(what)});
     for (const core::Command& command : result.commands) {
       if (const auto* check = std::get_if<core::CheckTask>(&command)) checks_.push_back(*check);
-      if (const auto* start = std::get_if<core::StartOperation>(&command)) starts_.push_back(*start);
+      if (const auto* start = std::get_if<core::StartOperation>(&command))
+        starts_.push_back(*start);
     }
   }
 
@@ -63,8 +64,8 @@ class DryPerformer {
     std::map<std::string, v1::CheckRequest> requests;
     std::map<std::string, v1::Observation> seen;
     for (const core::CheckTask& check : checks) {
-      *requests[check.node].add_subjects() =
-          SubjectOf(check.task, check.node, input_.plan.verbs[check.task], check.stamp, check.inputs);
+      *requests[check.node].add_subjects() = SubjectOf(
+          check.task, check.node, input_.plan.verbs[check.task], check.stamp, check.inputs);
     }
     for (const auto& [node, request] : requests) {
       absl::StatusOr<v1::CheckReply> reply = input_.check(node, request);
@@ -72,7 +73,8 @@ class DryPerformer {
         plan_.add_blocked(absl::StrCat(node, ": ", std::string(reply.status().message())));
         continue;
       }
-      for (const v1::TaskObservation& one : reply->observations()) seen[one.task()] = one.observation();
+      for (const v1::TaskObservation& one : reply->observations())
+        seen[one.task()] = one.observation();
     }
     for (const core::CheckTask& check : checks) {
       core::Observation observation;
@@ -102,9 +104,10 @@ class DryPerformer {
     step.set_task(start.task.empty() ? absl::StrCat("reboot@", start.node) : start.task);
     step.set_action(ToWire(start.action));
     step.set_reboot(start.action == core::Action::kReboot);
-    step.set_reason(start.action == core::Action::kStop ? "is stopped before what is under it changes"
-                    : task != nullptr                   ? task->seen.reason
-                                                        : "what was installed is in effect from the next boot on");
+    step.set_reason(start.action == core::Action::kStop
+                        ? "is stopped before what is under it changes"
+                    : task != nullptr ? task->seen.reason
+                                      : "what was installed is in effect from the next boot on");
     step.set_disturbs(serving_ && (task == nullptr || task->plan.disturbs));
     if (step.disturbs()) plan_.set_interrupts_service(true);
     if (start.action == core::Action::kReboot) {

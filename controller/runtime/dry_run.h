@@ -29,7 +29,8 @@ struct DryRunInput {
   stages::DeploymentPlan plan;
   std::vector<Node> nodes;
   absl::Time now;
-  std::function<absl::StatusOr<v1::CheckReply>(const std::string& node, const v1::CheckRequest&)> check;
+  std::function<absl::StatusOr<v1::CheckReply>(const std::string& node, const v1::CheckRequest&)>
+      check;
 };
 
 v1::Plan DryRun(DryRunInput input);

@@ -50,8 +50,10 @@ v1::Task TaskOf(const core::Task& task, const Details& details) {
     *view.mutable_observed_time() = ToTimestamp(task.seen_at);
   }
   auto observation = details.observations.find(task.plan.id);
-  if (observation != details.observations.end()) *view.mutable_facts() = observation->second.facts();
-  if (IsFinite(task.retry_at) && !task.current) *view.mutable_retry_time() = ToTimestamp(task.retry_at);
+  if (observation != details.observations.end())
+    *view.mutable_facts() = observation->second.facts();
+  if (IsFinite(task.retry_at) && !task.current)
+    *view.mutable_retry_time() = ToTimestamp(task.retry_at);
   return view;
 }
 
@@ -111,7 +113,8 @@ v1::CriticalPath CriticalPathOf(const core::State& state) {
   if (!IsFinite(state.started_at) || !IsFinite(state.serving_since)) return path;
   const core::Task* last = nullptr;
   for (const core::Task& task : state.tasks) {
-    if (RanIn(task, state.started_at) && (last == nullptr || task.ended_at > last->ended_at)) last = &task;
+    if (RanIn(task, state.started_at) && (last == nullptr || task.ended_at > last->ended_at))
+      last = &task;
   }
   absl::Duration work;
   std::vector<std::string> reversed;

@@ -14,15 +14,15 @@ namespace npufleet::runtime {
 
 // What the core does not need to decide, but people want to see.
 struct Details {
-  v1::Deployment deployment;                          // of the newest revision
+  v1::Deployment deployment;                            // of the newest revision
   std::map<std::string, v1::Observation> observations;  // newest, by task
-  std::map<std::string, v1::Progress> progress;       // by operation id
+  std::map<std::string, v1::Progress> progress;         // by operation id
 };
 
 v1::Rollout RolloutOf(const core::State& state, const Details& details);
 
-// The chain of tasks that decided how long the newest stretch took: from the last task to end back to
-// the first, each over the dependency (or the operation on its node) that it started after last.
+// The chain of tasks that decided how long the newest stretch took: from the last task to end back
+// to the first, each over the dependency (or the operation on its node) that it started after last.
 v1::CriticalPath CriticalPathOf(const core::State& state);
 
 }  // namespace npufleet::runtime

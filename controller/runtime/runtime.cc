@@ -88,9 +88,9 @@ absl::Status Runtime::LoadRollouts() {
             options_.store->LoadRevision(state.deployment, revision);
         if (!deployment.ok()) continue;
         rollout.verbs.merge(stages::PlanOf(*deployment, revision).verbs);
-        const bool all = std::all_of(state.tasks.begin(), state.tasks.end(), [&](const core::Task& task) {
-          return rollout.verbs.count(task.plan.id) > 0;
-        });
+        const bool all = std::all_of(
+            state.tasks.begin(), state.tasks.end(),
+            [&](const core::Task& task) { return rollout.verbs.count(task.plan.id) > 0; });
         if (all) break;
       }
     }
@@ -219,7 +219,8 @@ absl::Status Runtime::Handle(const std::string& name, core::Event event,
     ++rollout.change;
   }
   for (const core::Note& note : result.notes) {
-    log::Info(name, ": ", note.kind, " ", note.task.empty() ? note.node : note.task, ": ", note.message);
+    log::Info(name, ": ", note.kind, " ", note.task.empty() ? note.node : note.task, ": ",
+              note.message);
   }
   for (const core::Command& command : result.commands) Perform(name, command);
   Changed();
@@ -255,9 +256,9 @@ void Runtime::Perform(const std::string& name, const core::Command& command) {
       } else if (auto found = rollout.verbs.find(start->task); found != rollout.verbs.end()) {
         verb = found->second;
       }
-      *request.mutable_subject() = SubjectOf(
-          start->task.empty() ? absl::StrCat("reboot@", start->node) : start->task, start->node, verb,
-          start->stamp, start->inputs);
+      *request.mutable_subject() =
+          SubjectOf(start->task.empty() ? absl::StrCat("reboot@", start->node) : start->task,
+                    start->node, verb, start->stamp, start->inputs);
     }
     if (auto client = ClientOf(start->node)) client->RunOperation(request);
   } else if (const auto* cancel = std::get_if<core::CancelOperation>(&command)) {
@@ -291,7 +292,8 @@ void Runtime::ReadInventories() {
     }
     clients.clear();
     absl::MutexLock lock(&mailbox_mutex_);
-    const auto stopping = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mailbox_mutex_) { return stopping_; };
+    const auto stopping = [this]()
+                              ABSL_EXCLUSIVE_LOCKS_REQUIRED(mailbox_mutex_) { return stopping_; };
     if (mailbox_mutex_.AwaitWithTimeout(absl::Condition(&stopping), kInventoryPeriod)) return;
   }
 }

@@ -30,11 +30,11 @@
 namespace npufleet::runtime {
 
 struct RuntimeOptions {
-  store::RolloutStore* store = nullptr;      // not owned, like the next ones
+  store::RolloutStore* store = nullptr;  // not owned, like the next ones
   store::NodeStore* nodes = nullptr;
   Clock* clock = &Clock::Real();
   std::shared_ptr<grpc::ChannelCredentials> credentials;  // towards the agents
-  std::string boot_id;    // of the machine that the controller runs on; empty: not a node
+  std::string boot_id;  // of the machine that the controller runs on; empty: not a node
   std::string version;
   std::string commit;
   // After a commit failed (no room), how long until the next try.
@@ -66,7 +66,8 @@ class Runtime : public View, public Control {
   absl::StatusOr<v1::Plan> Plan(const v1::Deployment& deployment) override;
   absl::StatusOr<v1::Rollout> ControlRollout(const v1::ControlRolloutRequest& request,
                                              const std::string& author) override;
-  absl::StatusOr<v1::NodeStatus> RebootNode(const std::string& name, const std::string& author) override;
+  absl::StatusOr<v1::NodeStatus> RebootNode(const std::string& name,
+                                            const std::string& author) override;
   void NodeJoined(const std::string& name, const std::string& address) override;
   absl::Status WatchTaskLog(const v1::WatchTaskLogRequest& request, Cancellation& cancellation,
                             const std::function<bool(const v1::OperationEvent&)>& write) override;
@@ -94,7 +95,8 @@ class Runtime : public View, public Control {
   // --- The loop (runtime.cc). Everything below runs on its thread unless it says otherwise. ---
   void Run();
   void Post(Item item);  // any thread
-  // Any thread: runs `item` on the loop and returns what it said; a commit that fails is not tried again.
+  // Any thread: runs `item` on the loop and returns what it said; a commit that fails is not tried
+  // again.
   absl::Status Call(Item item);
   absl::Status Handle(const std::string& rollout, core::Event event,
                       const store::NewRevision* revision = nullptr);
@@ -114,7 +116,8 @@ class Runtime : public View, public Control {
   // --- Operators (control.cc) ---
   absl::Status Accept(const v1::Deployment& deployment, const std::string& author, bool* unchanged);
   absl::Status CheckClaims(const v1::Deployment& deployment) ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  v1::NodeStatus StatusOf(const std::string& name, const Agent& agent) ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  v1::NodeStatus StatusOf(const std::string& name, const Agent& agent)
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void Changed() ABSL_LOCKS_EXCLUDED(mutex_) { changes_.Notify(); }
 
   const RuntimeOptions options_;

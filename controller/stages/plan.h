@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A deployment as a graph: the catalogue laid over its nodes. Pure, and the same for the same input,
-// always: a restart of the controller makes the graph again from the stored revision.
+// A deployment as a graph: the catalogue laid over its nodes. Pure, and the same for the same
+// input, always: a restart of the controller makes the graph again from the stored revision.
 #ifndef CONTROLLER_STAGES_PLAN_H_
 #define CONTROLLER_STAGES_PLAN_H_
 

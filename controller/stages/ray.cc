@@ -11,7 +11,8 @@ const v1::Node& HeadOf(const v1::DeploymentSpec& spec) {
   return spec.nodes(0);  // validation has refused a spec without a head
 }
 
-std::map<std::string, std::string> RayEnvironment(const v1::DeploymentSpec& spec, const v1::Node& node) {
+std::map<std::string, std::string> RayEnvironment(const v1::DeploymentSpec& spec,
+                                                  const v1::Node& node) {
   std::map<std::string, std::string> environment = {
       {"HCCL_IF_IP", node.address()},
       {"GLOO_SOCKET_IFNAME", node.nic()},
@@ -33,7 +34,8 @@ v1::Verb RayHead(const v1::DeploymentSpec& spec, const v1::Node& node) {
   start.set_nic(node.nic());
   start.set_port(spec.ray().port());
   for (const uint32_t chip : ChipsOf(spec)) start.add_chips(chip);
-  for (const auto& [name, value] : RayEnvironment(spec, node)) (*start.mutable_environment())[name] = value;
+  for (const auto& [name, value] : RayEnvironment(spec, node))
+    (*start.mutable_environment())[name] = value;
   *start.mutable_extra_args() = spec.ray().head_extra_args();
   *start.mutable_start_deadline() = spec.ray().start_deadline();
   return verb;
@@ -48,7 +50,8 @@ v1::Verb RayWorker(const v1::DeploymentSpec& spec, const v1::Node& node) {
   start.set_head_address(HeadOf(spec).address());
   start.set_head_port(spec.ray().port());
   for (const uint32_t chip : ChipsOf(spec)) start.add_chips(chip);
-  for (const auto& [name, value] : RayEnvironment(spec, node)) (*start.mutable_environment())[name] = value;
+  for (const auto& [name, value] : RayEnvironment(spec, node))
+    (*start.mutable_environment())[name] = value;
   *start.mutable_extra_args() = spec.ray().worker_extra_args();
   *start.mutable_start_deadline() = spec.ray().start_deadline();
   return verb;

@@ -24,11 +24,11 @@ struct Need {
 
 // What happens to the node and to what runs there while the stage is applied.
 struct Effects {
-  bool running = false;        // starts something that lives until it is stopped or the node reboots
-  bool disturbs = false;       // takes down what runs on top of it
-  bool prepares = false;       // disturbs nobody; finished before the first disturbance of a service
+  bool running = false;   // starts something that lives until it is stopped or the node reboots
+  bool disturbs = false;  // takes down what runs on top of it
+  bool prepares = false;  // disturbs nobody; finished before the first disturbance of a service
   bool interruptible = false;
-  bool condition = false;      // once met, a later no is shown and disturbs nobody
+  bool condition = false;  // once met, a later no is shown and disturbs nobody
 };
 
 struct Stage {

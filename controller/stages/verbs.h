@@ -33,7 +33,8 @@ v1::Verb Probe(const v1::DeploymentSpec& spec, const v1::Node& node);
 const v1::Node& HeadOf(const v1::DeploymentSpec& spec);
 std::vector<uint32_t> ChipsOf(const v1::DeploymentSpec& spec);
 // The environment of `ray start` on `node`: runbook 3.4, then what the spec adds or replaces.
-std::map<std::string, std::string> RayEnvironment(const v1::DeploymentSpec& spec, const v1::Node& node);
+std::map<std::string, std::string> RayEnvironment(const v1::DeploymentSpec& spec,
+                                                  const v1::Node& node);
 
 }  // namespace npufleet::stages
 

@@ -86,9 +86,9 @@ absl::Status NodeStore::AddJoinToken(const JoinTokenRecord& token) {
 
 absl::StatusOr<JoinTokenRecord> NodeStore::FindJoinToken(const std::string& secret_sha256) {
   absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(
-      sqlite::Statement get,
-      database_.Prepare("SELECT node, expiry_us, used_us FROM join_tokens WHERE secret_sha256 = ?"));
+  ASSIGN_OR_RETURN(sqlite::Statement get,
+                   database_.Prepare(
+                       "SELECT node, expiry_us, used_us FROM join_tokens WHERE secret_sha256 = ?"));
   get.BindText(1, secret_sha256);
   ASSIGN_OR_RETURN(const bool found, get.Step());
   if (!found) return absl::NotFoundError("no such join token");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who belongs to the fleet: nodes, join tokens, bearer tokens, and the epoch of the store. Tables of
-// their own in the controller's database, made when missing; the numbered migrations of that file belong to the
-// rollouts. Several processes may have it open (`token create` beside the running controller).
+// Who belongs to the fleet: nodes, join tokens, bearer tokens, and the epoch of the store. Tables
+// of their own in the controller's database, made when missing; the numbered migrations of that
+// file belong to the rollouts. Several processes may have it open (`token create` beside the
+// running controller).
 //
 // Secrets are kept as their SHA-256 only.
 #ifndef CONTROLLER_STORE_NODE_STORE_H_
@@ -44,7 +45,8 @@ struct Bearer {
 // Threadsafe. Times are kept to the microsecond.
 class NodeStore {
  public:
-  // Opens `database`, which must be there unless `create`; then its folder must be. NotFound says to run init.
+  // Opens `database`, which must be there unless `create`; then its folder must be. NotFound says
+  // to run init.
   static absl::StatusOr<std::unique_ptr<NodeStore>> Open(const std::string& database, bool create);
 
   // Identifies the making of this store: 63 bits, larger for a store that was made later. NotFound
@@ -55,11 +57,11 @@ class NodeStore {
 
   absl::Status AddJoinToken(const JoinTokenRecord& token);
   absl::StatusOr<JoinTokenRecord> FindJoinToken(const std::string& secret_sha256);  // NotFound
-  // Uses the token up and adds or replaces the node, both or neither. FailedPrecondition when the token was
-  // used meanwhile.
+  // Uses the token up and adds or replaces the node, both or neither. FailedPrecondition when the
+  // token was used meanwhile.
   absl::Status Join(const std::string& secret_sha256, const Node& node);
 
-  absl::StatusOr<std::vector<Node>> ListNodes();  // by name
+  absl::StatusOr<std::vector<Node>> ListNodes();           // by name
   absl::StatusOr<Node> FindNode(const std::string& name);  // NotFound
 
   absl::Status AddBearer(const std::string& secret_sha256, const Bearer& bearer, absl::Time now);

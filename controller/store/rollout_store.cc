@@ -55,8 +55,10 @@ absl::Status SaveTasks(sqlite::Database& database, const core::State& state,
 absl::Status SaveNodes(sqlite::Database& database, const core::State& state,
                        const core::StepResult& result) {
   if (result.changed_nodes.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(sqlite::Statement save,
-                   database.Prepare("INSERT OR REPLACE INTO rollout_nodes (rollout, name, body) VALUES (?, ?, ?)"));
+  ASSIGN_OR_RETURN(
+      sqlite::Statement save,
+      database.Prepare(
+          "INSERT OR REPLACE INTO rollout_nodes (rollout, name, body) VALUES (?, ?, ?)"));
   for (const std::string& name : result.changed_nodes) {
     auto found = state.nodes.find(name);
     if (found == state.nodes.end()) continue;
@@ -71,8 +73,9 @@ absl::Status SaveNodes(sqlite::Database& database, const core::State& state,
 absl::Status SaveNotes(sqlite::Database& database, const core::State& state,
                        const core::StepResult& result, absl::Time time) {
   if (result.notes.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(sqlite::Statement save, database.Prepare(
-      "INSERT INTO events (time, rollout, task, node, kind, message) VALUES (?, ?, ?, ?, ?, ?)"));
+  ASSIGN_OR_RETURN(sqlite::Statement save,
+                   database.Prepare("INSERT INTO events (time, rollout, task, node, kind, message) "
+                                    "VALUES (?, ?, ?, ?, ?, ?)"));
   for (const core::Note& note : result.notes) {
     RETURN_IF_ERROR(save.BindInt(1, ToMicros(time))
                         .BindText(2, state.deployment)
@@ -87,8 +90,9 @@ absl::Status SaveNotes(sqlite::Database& database, const core::State& state,
 
 absl::Status SaveRevision(sqlite::Database& database, const std::string& rollout,
                           const NewRevision& revision, absl::Time time) {
-  ASSIGN_OR_RETURN(sqlite::Statement save, database.Prepare(
-      "INSERT INTO revisions (rollout, revision, time, author, deployment, served) VALUES (?, ?, ?, ?, ?, 0)"));
+  ASSIGN_OR_RETURN(sqlite::Statement save,
+                   database.Prepare("INSERT INTO revisions (rollout, revision, time, author, "
+                                    "deployment, served) VALUES (?, ?, ?, ?, ?, 0)"));
   return save.BindText(1, rollout)
       .BindInt(2, static_cast<int64_t>(revision.revision))
       .BindInt(3, ToMicros(time))
@@ -108,8 +112,9 @@ absl::StatusOr<std::unique_ptr<RolloutStore>> RolloutStore::Open(const std::stri
 
 absl::StatusOr<std::vector<core::State>> RolloutStore::LoadAll(uint64_t epoch) {
   std::vector<core::State> states;
-  ASSIGN_OR_RETURN(sqlite::Statement rollouts, database_.Prepare(
-      "SELECT name, revision, paused, cancelled, started_at, serving_since, retry FROM rollouts ORDER BY name"));
+  ASSIGN_OR_RETURN(sqlite::Statement rollouts,
+                   database_.Prepare("SELECT name, revision, paused, cancelled, started_at, "
+                                     "serving_since, retry FROM rollouts ORDER BY name"));
   while (true) {
     ASSIGN_OR_RETURN(const bool found, rollouts.Step());
     if (!found) break;
@@ -124,8 +129,8 @@ absl::StatusOr<std::vector<core::State>> RolloutStore::LoadAll(uint64_t epoch) {
     ASSIGN_OR_RETURN(state.retry, RetryFromJson(rollouts.Text(6)));
     states.push_back(std::move(state));
   }
-  ASSIGN_OR_RETURN(sqlite::Statement tasks, database_.Prepare(
-      "SELECT body FROM tasks WHERE rollout = ? ORDER BY position"));
+  ASSIGN_OR_RETURN(sqlite::Statement tasks,
+                   database_.Prepare("SELECT body FROM tasks WHERE rollout = ? ORDER BY position"));
   ASSIGN_OR_RETURN(sqlite::Statement nodes,
                    database_.Prepare("SELECT body FROM rollout_nodes WHERE rollout = ?"));
   for (core::State& state : states) {
@@ -149,9 +154,11 @@ absl::StatusOr<std::vector<core::State>> RolloutStore::LoadAll(uint64_t epoch) {
   return states;
 }
 
-absl::StatusOr<v1::Deployment> RolloutStore::LoadRevision(const std::string& rollout, uint64_t revision) {
-  ASSIGN_OR_RETURN(sqlite::Statement get, database_.Prepare(
-      "SELECT deployment FROM revisions WHERE rollout = ? AND revision = ?"));
+absl::StatusOr<v1::Deployment> RolloutStore::LoadRevision(const std::string& rollout,
+                                                          uint64_t revision) {
+  ASSIGN_OR_RETURN(
+      sqlite::Statement get,
+      database_.Prepare("SELECT deployment FROM revisions WHERE rollout = ? AND revision = ?"));
   get.BindText(1, rollout).BindInt(2, static_cast<int64_t>(revision));
   ASSIGN_OR_RETURN(const bool found, get.Step());
   v1::Deployment deployment;
@@ -159,7 +166,8 @@ absl::StatusOr<v1::Deployment> RolloutStore::LoadRevision(const std::string& rol
     return absl::NotFoundError(absl::StrCat(rollout, " has no revision ", revision));
   }
   if (!deployment.ParseFromString(get.Blob(0))) {
-    return absl::DataLossError(absl::StrCat("revision ", revision, " of ", rollout, " cannot be read"));
+    return absl::DataLossError(
+        absl::StrCat("revision ", revision, " of ", rollout, " cannot be read"));
   }
   return deployment;
 }
@@ -179,15 +187,17 @@ absl::Status RolloutStore::Commit(const core::State& state, const core::StepResu
 }
 
 absl::Status RolloutStore::MarkServed(const std::string& rollout, uint64_t revision) {
-  ASSIGN_OR_RETURN(sqlite::Statement mark, database_.Prepare(
-      "UPDATE revisions SET served = 1 WHERE rollout = ? AND revision = ?"));
+  ASSIGN_OR_RETURN(
+      sqlite::Statement mark,
+      database_.Prepare("UPDATE revisions SET served = 1 WHERE rollout = ? AND revision = ?"));
   return mark.BindText(1, rollout).BindInt(2, static_cast<int64_t>(revision)).Run();
 }
 
 absl::StatusOr<v1::ListRevisionsReply> RolloutStore::ListRevisions(const std::string& rollout) {
   absl::MutexLock lock(&reader_mutex_);
-  ASSIGN_OR_RETURN(sqlite::Statement get, reader_.Prepare(
-      "SELECT revision, time, author, deployment, served FROM revisions WHERE rollout = ? ORDER BY revision DESC"));
+  ASSIGN_OR_RETURN(sqlite::Statement get,
+                   reader_.Prepare("SELECT revision, time, author, deployment, served FROM "
+                                   "revisions WHERE rollout = ? ORDER BY revision DESC"));
   get.BindText(1, rollout);
   v1::ListRevisionsReply reply;
   while (true) {

@@ -3,8 +3,8 @@
 // The controller's memory: rollouts, their revisions, tasks, nodes and history, in SQLite. What is
 // written together is committed together; what was not committed never happened.
 //
-// One thread (the loop) writes. Reads of history go through a second connection and may come from any
-// thread. Errors are those of common/sqlite.h: ResourceExhausted when the disk is full.
+// One thread (the loop) writes. Reads of history go through a second connection and may come from
+// any thread. Errors are those of common/sqlite.h: ResourceExhausted when the disk is full.
 #ifndef CONTROLLER_STORE_ROLLOUT_STORE_H_
 #define CONTROLLER_STORE_ROLLOUT_STORE_H_
 
@@ -36,12 +36,13 @@ class RolloutStore {
   // older schema is kept beside it as FILE.before-VERSION.
   static absl::StatusOr<std::unique_ptr<RolloutStore>> Open(const std::string& path);
 
-  // Every rollout as it was committed last; transient fields are not set (core::Reindex). `epoch` is the
-  // store's (NodeStore::Epoch); operation ids begin with it.
+  // Every rollout as it was committed last; transient fields are not set (core::Reindex). `epoch`
+  // is the store's (NodeStore::Epoch); operation ids begin with it.
   absl::StatusOr<std::vector<core::State>> LoadAll(uint64_t epoch);
   absl::StatusOr<v1::Deployment> LoadRevision(const std::string& rollout, uint64_t revision);
 
-  // One step: what `result` names as changed in `state`, its notes, and a revision when one was made.
+  // One step: what `result` names as changed in `state`, its notes, and a revision when one was
+  // made.
   absl::Status Commit(const core::State& state, const core::StepResult& result, absl::Time time,
                       const NewRevision* revision);
 

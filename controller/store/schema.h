@@ -9,8 +9,8 @@
 
 namespace npufleet::store {
 
-// Brings the file to the newest schema. A file that has content of an older schema is first copied to
-// FILE.before-VERSION.
+// Brings the file to the newest schema. A file that has content of an older schema is first copied
+// to FILE.before-VERSION.
 absl::Status MigrateSchema(sqlite::Database& database);
 
 }  // namespace npufleet::store

@@ -187,7 +187,8 @@ absl::StatusOr<core::Task> TaskFromJson(const std::string& text) {
     task.started_at = FromMicros(json.value("startedAt", past));
     task.ended_at = FromMicros(json.value("endedAt", past));
     task.last_operation = json.value("lastOperation", "");
-    if (json.contains("operation")) task.operation = json.at("operation").get<core::StartOperation>();
+    if (json.contains("operation"))
+      task.operation = json.at("operation").get<core::StartOperation>();
     if (json.contains("failure")) task.failure = json.at("failure").get<core::Failure>();
   });
 }

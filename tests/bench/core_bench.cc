@@ -28,7 +28,8 @@ core::State ServingFleet(int nodes) {
   };
   const v1::Deployment deployment = simulation::MakeDeployment(nodes);
   tell(core::SpecApplied{stages::PlanOf(deployment, 1).graph});
-  for (const v1::Node& node : deployment.spec().nodes()) tell(core::NodeConnected{node.name(), "boot", false});
+  for (const v1::Node& node : deployment.spec().nodes())
+    tell(core::NodeConnected{node.name(), "boot", false});
   while (!open.empty()) {
     std::vector<core::Command> commands;
     commands.swap(open);
@@ -48,7 +49,8 @@ void BM_UnchangedObservation(benchmark::State& bench) {
   size_t i = 0;
   for (auto _ : bench) {
     const core::Task& task = state.tasks[i++ % state.tasks.size()];
-    benchmark::DoNotOptimize(core::Step(state, {now, core::Observed{task.plan.id, task.seen_stamp, task.seen}}));
+    benchmark::DoNotOptimize(
+        core::Step(state, {now, core::Observed{task.plan.id, task.seen_stamp, task.seen}}));
   }
   bench.SetItemsProcessed(bench.iterations());
 }
@@ -68,7 +70,8 @@ void BM_LostContainer(benchmark::State& bench) {
       ++steps;
     };
     const std::string id = "container@node-1";
-    tell(core::Observed{id, state.Find(id)->seen_stamp, {.sight = Sight::kAbsent, .reason = "exited"}});
+    tell(core::Observed{
+        id, state.Find(id)->seen_stamp, {.sight = Sight::kAbsent, .reason = "exited"}});
     while (!open.empty()) {
       std::vector<core::Command> commands;
       commands.swap(open);
@@ -81,7 +84,8 @@ void BM_LostContainer(benchmark::State& bench) {
                                   ? Observation{.sight = Sight::kPresent, .token = "t"}
                                   : Observation{.sight = Sight::kAbsent, .token = "old"}});
         } else if (const auto* start = std::get_if<core::StartOperation>(&command)) {
-          tell(core::OperationEnded{start->operation, core::OperationEnded::Result::kSucceeded,
+          tell(core::OperationEnded{start->operation,
+                                    core::OperationEnded::Result::kSucceeded,
                                     {.sight = Sight::kPresent, .token = std::to_string(++token)}});
         }
       }

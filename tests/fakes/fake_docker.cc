@@ -66,8 +66,8 @@ void FakeDocker::MakeStarted(host::DockerContainer& container) {
   container.status = "running";
   if (container.pid == 0) container.pid = 10000 + started_;
   if (container.started_at.empty()) {
-    container.started_at = absl::StrFormat("2026-01-01T00:%02d:%02d.000000000Z",
-                                           started_ / 60 % 60, started_ % 60);
+    container.started_at =
+        absl::StrFormat("2026-01-01T00:%02d:%02d.000000000Z", started_ / 60 % 60, started_ % 60);
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a verb is given in a test: keeps its log and progress, and can be cancelled after a number of
-// questions. RunDurably runs at once on the host's programs.
+// What a verb is given in a test: keeps its log and progress, and can be cancelled after a number
+// of questions. RunDurably runs at once on the host's programs.
 #ifndef TESTS_FAKES_FAKE_EXECUTION_H_
 #define TESTS_FAKES_FAKE_EXECUTION_H_
 

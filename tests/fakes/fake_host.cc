@@ -171,8 +171,7 @@ void FakeSystem::RemoveConnections(int pid) {
   std::erase_if(connections_, [pid](const auto& connection) { return connection.first == pid; });
 }
 
-void FakeSystem::OnSystemctl(const Argv& prefix, std::string out, std::string err,
-                             int exit_code) {
+void FakeSystem::OnSystemctl(const Argv& prefix, std::string out, std::string err, int exit_code) {
   host::ProcessResult result;
   result.exit_code = exit_code;
   result.out = std::move(out);

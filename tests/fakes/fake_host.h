@@ -31,8 +31,8 @@ namespace npufleet::fakes {
 
 using Argv = std::vector<std::string>;
 
-// Programs by prefix of their argv: the longest prefix wins, of two equal ones the newer. argv[0] of
-// a script without a slash also answers for any path that ends in it.
+// Programs by prefix of their argv: the longest prefix wins, of two equal ones the newer. argv[0]
+// of a script without a slash also answers for any path that ends in it.
 class FakeSubprocess : public host::Subprocess {
  public:
   struct Call {
@@ -48,13 +48,13 @@ class FakeSubprocess : public host::Subprocess {
   // From now on there is no such program.
   void Forget(const Argv& prefix);
 
-  std::vector<Call> Calls() const;              // in order, all
+  std::vector<Call> Calls() const;  // in order, all
   std::vector<Call> Calls(const Argv& prefix) const;
   int Count(const Argv& prefix) const;
   void ForgetCalls();
 
-  // host::Subprocess. A program without a script is NotFound. A call that is cancelled when it starts
-  // is Cancelled. The lines of the result go to options.on_line.
+  // host::Subprocess. A program without a script is NotFound. A call that is cancelled when it
+  // starts is Cancelled. The lines of the result go to options.on_line.
   using host::Subprocess::Run;
   absl::StatusOr<host::ProcessResult> Run(const Argv& argv,
                                           const host::ProcessOptions& options) override;
@@ -96,31 +96,33 @@ class FakeDocker : public host::Docker {
  public:
   using ExecAnswer = std::function<absl::StatusOr<host::ExecResult>(const host::ExecSpec&)>;
 
-  void SetDown(bool down);                        // every call is Unavailable, watches end
+  void SetDown(bool down);  // every call is Unavailable, watches end
   void SetInfo(host::DockerInfo info);
-  void AddImage(host::DockerImage image);         // by its id and all its tags
-  void AddArchive(const std::string& path, host::DockerImage image);    // what a load of it brings
+  void AddImage(host::DockerImage image);                             // by its id and all its tags
+  void AddArchive(const std::string& path, host::DockerImage image);  // what a load of it brings
   void AddRegistry(const std::string& reference, host::DockerImage image);  // what a pull brings
   void RemoveImage(const std::string& name_or_id);
   // Adds or replaces by name. Missing id, pid and start are filled in.
   host::DockerContainer AddContainer(host::DockerContainer container);
-  void FailNextRun(absl::Status status);          // of RunContainer
+  void FailNextRun(absl::Status status);  // of RunContainer
   void SetProcesses(const std::string& container, std::vector<int> pids);
   // The container ends by itself: status exited, event "die".
   void Kill(const std::string& container, int exit_code = 137, bool oom_killed = false);
-  void KillAll();                                 // as a reboot does; no event
+  void KillAll();  // as a reboot does; no event
   void Emit(ContainerEvent event);
 
-  // Exec by prefix of its argv, in any container, as FakeSubprocess::On. Without a script: exit 127.
+  // Exec by prefix of its argv, in any container, as FakeSubprocess::On. Without a script: exit
+  // 127.
   void OnExec(const Argv& prefix, std::string out, std::string err = "", int exit_code = 0);
   void OnExec(const Argv& prefix, ExecAnswer answer);
 
   std::vector<host::ExecSpec> Execs() const;
   std::vector<host::ExecSpec> Execs(const Argv& prefix) const;
   std::vector<host::ContainerSpec> Runs() const;
-  // What changed, in order: "load PATH", "pull REF", "tag A B", "run NAME", "stop NAME", "remove NAME".
+  // What changed, in order: "load PATH", "pull REF", "tag A B", "run NAME", "stop NAME", "remove
+  // NAME".
   std::vector<std::string> Changes() const;
-  int watchers() const;                           // WatchEvents calls that are under way
+  int watchers() const;  // WatchEvents calls that are under way
 
   absl::Status Ping() override;
   absl::StatusOr<host::DockerInfo> Info() override;
@@ -172,8 +174,7 @@ class FakeDocker : public host::Docker {
 // Kernel and system. Starts as an openEuler 22.03 on aarch64, root, one interface eth0.
 class FakeSystem : public host::System {
  public:
-  using SystemctlAnswer =
-      std::function<absl::StatusOr<host::ProcessResult>(const Argv& arguments)>;
+  using SystemctlAnswer = std::function<absl::StatusOr<host::ProcessResult>(const Argv& arguments)>;
 
   FakeSystem();
 
@@ -185,19 +186,19 @@ class FakeSystem : public host::System {
   void SetOsRelease(std::map<std::string, std::string> os_release);
   void SetInterfaces(std::vector<host::NetworkInterface> interfaces);
   void SetListeningTcpPorts(std::vector<host::ListeningPort> ports);
-  void AddProcess(host::ProcessInfo process);     // by its pid
+  void AddProcess(host::ProcessInfo process);  // by its pid
   void RemoveProcess(int pid);
-  void IgnoreSignal(int pid, int signal);         // the process stays; SIGKILL ends it nevertheless
+  void IgnoreSignal(int pid, int signal);  // the process stays; SIGKILL ends it nevertheless
   void AddConnection(int pid, const std::string& address, uint16_t port);
   void RemoveConnections(int pid);
   // By prefix of the arguments, as FakeSubprocess::On. Without a script: exit 0.
   void OnSystemctl(const Argv& prefix, std::string out, std::string err = "", int exit_code = 0);
   void OnSystemctl(const Argv& prefix, SystemctlAnswer answer);
-  void SetSystemd(bool running);                  // false: Systemctl is Unavailable
+  void SetSystemd(bool running);  // false: Systemctl is Unavailable
 
   std::vector<Argv> SystemctlCalls() const;
   std::vector<std::pair<int, int>> Signals() const;  // pid, signal
-  int reboots() const;                            // Reboot() calls
+  int reboots() const;                               // Reboot() calls
 
   absl::StatusOr<std::string> BootId() override;
   absl::StatusOr<absl::Duration> Uptime() override;
@@ -211,7 +212,7 @@ class FakeSystem : public host::System {
   absl::Status SignalProcess(int pid, int signal) override;
   absl::StatusOr<bool> ConnectedTo(int pid, std::string_view address, uint16_t port) override;
   absl::StatusOr<host::ProcessResult> Systemctl(const Argv& arguments) override;
-  absl::Status Reboot() override;                 // only counts; see FakeHost::CompleteReboot
+  absl::Status Reboot() override;  // only counts; see FakeHost::CompleteReboot
 
   // Forgets what does not live through a reboot, and takes a new boot id.
   void StartNewBoot();

@@ -50,8 +50,7 @@ void LocalServer::ServeSilence(const std::string& pattern) {
   server_.Post(pattern, wait);
 }
 
-void LocalServer::ServeFile(const std::string& path, std::string body, int cuts,
-                            size_t cut_after) {
+void LocalServer::ServeFile(const std::string& path, std::string body, int cuts, size_t cut_after) {
   auto left = std::make_shared<std::atomic<int>>(cuts);
   auto content = std::make_shared<const std::string>(std::move(body));
   server_.Get(path, [=](const httplib::Request& request, httplib::Response& response) {

@@ -19,7 +19,7 @@ namespace npufleet::fakes {
 
 class LocalServer {
  public:
-  LocalServer() = default;                          // on a free port of 127.0.0.1
+  LocalServer() = default;  // on a free port of 127.0.0.1
   explicit LocalServer(std::string unix_socket) : unix_socket_(std::move(unix_socket)) {}
   ~LocalServer();
 
@@ -30,7 +30,8 @@ class LocalServer {
   // "http://127.0.0.1:PORT" + path.
   std::string Url(const std::string& path) const;
 
-  // A file with ETag and ranges. The first `cuts` answers end after `cut_after` bytes of their body.
+  // A file with ETag and ranges. The first `cuts` answers end after `cut_after` bytes of their
+  // body.
   void ServeFile(const std::string& path, std::string body, int cuts = 0, size_t cut_after = 0);
 
   // Every request to `pattern` waits without an answer until this server ends.

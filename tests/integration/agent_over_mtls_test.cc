@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The controller's end of an agent against a whole agent: mutual TLS from one CA, real gRPC on a free port,
-// the real journal; only the node and its verbs are fakes.
+// The controller's end of an agent against a whole agent: mutual TLS from one CA, real gRPC on a
+// free port, the real journal; only the node and its verbs are fakes.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -47,7 +47,8 @@ class Told {
     events.replied = [this](const v1::ObserveReply& reply, bool first) {
       absl::MutexLock lock(&mutex_);
       connections_ += first ? 1 : 0;
-      for (const v1::TaskObservation& one : reply.observations()) seen_[one.task()] = one.observation();
+      for (const v1::TaskObservation& one : reply.observations())
+        seen_[one.task()] = one.observation();
     };
     events.lost = [this](const std::string&) {
       absl::MutexLock lock(&mutex_);
@@ -127,7 +128,8 @@ class AgentOverMtlsTest : public ::testing::Test {
     address_ = absl::StrCat("127.0.0.1:", agent_->port());
   }
 
-  std::unique_ptr<fleet::AgentClient> Connect(Told& told, const tls::CertificateAuthority& authority,
+  std::unique_ptr<fleet::AgentClient> Connect(Told& told,
+                                              const tls::CertificateAuthority& authority,
                                               const std::string& role) {
     auto client = std::make_unique<fleet::AgentClient>(
         address_, tls::ClientCredentials(IdentityOf(authority, role, "someone")), told.Events());
@@ -135,7 +137,8 @@ class AgentOverMtlsTest : public ::testing::Test {
     return client;
   }
 
-  static v1::StartOperationRequest Request(const std::string& id, const std::string& boot_id = "boot-1") {
+  static v1::StartOperationRequest Request(const std::string& id,
+                                           const std::string& boot_id = "boot-1") {
     v1::StartOperationRequest request;
     request.set_id(id);
     request.set_epoch(1);
@@ -214,7 +217,8 @@ TEST_F(AgentOverMtlsTest, WhatWasDecidedOnAnotherBootIsRefused) {
 TEST_F(AgentOverMtlsTest, OnlyTheControllerOfThisFleetIsServed) {
   const auto stranger = tls::CertificateAuthority::Create("another fleet").value();
   for (const auto& [authority, role] :
-       {std::pair(&authority_, "admin"), std::pair(&authority_, "agent"), std::pair(&stranger, "controller")}) {
+       {std::pair(&authority_, "admin"), std::pair(&authority_, "agent"),
+        std::pair(&stranger, "controller")}) {
     Told told;
     auto client = Connect(told, *authority, role);
     EXPECT_FALSE(client->GetInventory(absl::Seconds(5)).ok()) << role;

@@ -103,13 +103,15 @@ FakeMachine::FakeMachine(std::string name, std::string address, FakeRayCluster& 
   host().clock = &Clock::Real();
   system().SetInterfaces({{"lo", {"127.0.0.1"}, true}, {"eth0", {address_}, true}});
   EXPECT_TRUE(files().Write("/etc/group", "HwHiAiUser:x:1000:\n").ok());
-  EXPECT_TRUE(files().Write("/etc/passwd", "HwHiAiUser:x:1000:1000::/home/HwHiAiUser:/bin/bash\n").ok());
+  EXPECT_TRUE(
+      files().Write("/etc/passwd", "HwHiAiUser:x:1000:1000::/home/HwHiAiUser:/bin/bash\n").ok());
   EXPECT_TRUE(files().Write(absl::StrCat(kModel, "/config.json"), "{}").ok());
   EXPECT_TRUE(files().Write(absl::StrCat(kModel, "/model.safetensors"), "weights").ok());
-  programs().On({"sync"}, [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
-    if (!reboot_asked_.HasBeenNotified()) reboot_asked_.Notify();
-    return host::ProcessResult{};
-  });
+  programs().On({"sync"},
+                [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+                  if (!reboot_asked_.HasBeenNotified()) reboot_asked_.Notify();
+                  return host::ProcessResult{};
+                });
   const std::string driver = DriverInstaller(absl::StrCat(kInstallsDriver, kTakesEffect));
   ServeInstaller(MakeArtifact("driver.run", driver), driver);
   ServeInstaller(MakeArtifact("runtime.run", kRuntimeInstaller), kRuntimeInstaller);
@@ -137,20 +139,26 @@ void FakeMachine::PowerCycle() { CompleteReboot(); }
 
 void FakeMachine::ScriptPackages() {
   const std::string dnf = absl::StrCat(root(), "/usr/bin/dnf");
-  EXPECT_TRUE(files().Write("/usr/bin/dnf",
-                            "#!/bin/sh\nroot=\"${0%/usr/bin/dnf}\"\nmkdir -p $root/rpm\n"
-                            "for name in \"$@\"; do :> $root/rpm/$name; done\n",
-                            0755).ok());
+  EXPECT_TRUE(files()
+                  .Write("/usr/bin/dnf",
+                         "#!/bin/sh\nroot=\"${0%/usr/bin/dnf}\"\nmkdir -p $root/rpm\n"
+                         "for name in \"$@\"; do :> $root/rpm/$name; done\n",
+                         0755)
+                  .ok());
   programs().On({dnf}, "");
-  programs().On({"rpm", "-q"}, [this](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
-    host::ProcessResult result;
-    result.exit_code = files().Exists(absl::StrCat("/rpm/", call.argv.back())) ? 0 : 1;
-    return result;
-  });
+  programs().On(
+      {"rpm", "-q"},
+      [this](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
+        host::ProcessResult result;
+        result.exit_code = files().Exists(absl::StrCat("/rpm/", call.argv.back())) ? 0 : 1;
+        return result;
+      });
 }
 
 void FakeMachine::ScriptChips() {
-  const auto has_driver = [this] { return files().Exists("/usr/local/Ascend/driver/version.info"); };
+  const auto has_driver = [this] {
+    return files().Exists("/usr/local/Ascend/driver/version.info");
+  };
   std::string table =
       "| npu-smi 25.0.rc1                 Version: 25.0.rc1 |\n"
       "| NPU   Name | Health | Power(W) Temp(C) Hugepages-Usage(page)|\n"
@@ -159,10 +167,11 @@ void FakeMachine::ScriptChips() {
     absl::StrAppend(&table, "| ", i, " 910B3 | OK | 92.0 39 0 / 0 |\n| 0 | 0000:C", i,
                     ":00.0 | 0 0 / 0 3314 / 65536 |\n");
   }
-  programs().On({"npu-smi", "info"}, [=](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
-    if (!has_driver()) return absl::NotFoundError("npu-smi: no such program");
-    return host::ProcessResult{0, absl::StrCat(table, "+====+\n"), "", false};
-  });
+  programs().On({"npu-smi", "info"},
+                [=](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+                  if (!has_driver()) return absl::NotFoundError("npu-smi: no such program");
+                  return host::ProcessResult{0, absl::StrCat(table, "+====+\n"), "", false};
+                });
   for (int chip = 0; chip < kChips; ++chip) {
     const auto answer = [&](const char* what, const std::string& text) {
       programs().On({"hccn_tool", "-i", absl::StrCat(chip), what, "-g"}, text);
@@ -183,12 +192,15 @@ void FakeMachine::ScriptDocker() {
     StartDaemon();
     return host::ProcessResult{};
   });
-  programs().On({"tar"}, [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
-    for (const char* program : {"dockerd", "docker", "runc"}) {
-      EXPECT_TRUE(files().Write(absl::StrCat("/usr/bin/.npufleet-docker/docker/", program), "ELF").ok());
-    }
-    return host::ProcessResult{};
-  });
+  programs().On(
+      {"tar"}, [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+        for (const char* program : {"dockerd", "docker", "runc"}) {
+          EXPECT_TRUE(files()
+                          .Write(absl::StrCat("/usr/bin/.npufleet-docker/docker/", program), "ELF")
+                          .ok());
+        }
+        return host::ProcessResult{};
+      });
   http().Serve("http://origin/docker.tgz", kDockerArchive);
   http().Serve("http://origin/vllm.tar", kImageArchive);
   host::DockerImage image;
@@ -242,7 +254,8 @@ void FakeMachine::EndRay() {
 }
 
 void FakeMachine::ScriptRay() {
-  docker().OnExec(EntryArgv({"ray", "start"}), [this](const host::ExecSpec& spec) { return StartRay(spec); });
+  docker().OnExec(EntryArgv({"ray", "start"}),
+                  [this](const host::ExecSpec& spec) { return StartRay(spec); });
   docker().OnExec(EntryArgv({"ray", "stop", "--force"}),
                   [this](const host::ExecSpec&) -> absl::StatusOr<host::ExecResult> {
                     EndRay();
@@ -262,17 +275,18 @@ absl::StatusOr<host::ExecResult> FakeMachine::StartRay(const host::ExecSpec& spe
   }
   const std::string session = absl::StrCat("--session-name=", kSession);
   if (is_head) {
-    StartProcess({"/usr/lib/python3/ray/core/src/ray/gcs/gcs_server", "--gcs_server_port=6379", session},
-                 spec.environment);
+    StartProcess(
+        {"/usr/lib/python3/ray/core/src/ray/gcs/gcs_server", "--gcs_server_port=6379", session},
+        spec.environment);
   }
   FakeRayCluster::Member member;
   member.id = absl::StrCat(name_, "-", NextPid());
   member.address = address_;
   member.npus = kChips;
-  const int raylet = StartProcess({"/usr/lib/python3/ray/core/src/ray/raylet/raylet",
-                                   absl::StrCat("--gcs-address=", head), session,
-                                   absl::StrCat("--node_id=", member.id)},
-                                  spec.environment);
+  const int raylet = StartProcess(
+      {"/usr/lib/python3/ray/core/src/ray/raylet/raylet", absl::StrCat("--gcs-address=", head),
+       session, absl::StrCat("--node_id=", member.id)},
+      spec.environment);
   member.is_alive = [this, raylet] { return Lives(raylet); };
   member.lose_head = [this, raylet] { system().RemoveConnections(raylet); };
   if (is_head) {
@@ -291,13 +305,15 @@ bool FakeMachine::EngineLives() { return Lives(engine_); }
 
 void FakeMachine::ScriptEngine() {
   docker().OnExec(EntryArgv({"vllm", "--version"}), "INFO plugin\n0.8.4\n");
-  docker().OnExec(EntryArgv({"vllm", "serve", "--help"}),
-                  "usage: vllm serve\n  --served-model-name --reasoning-parser --tensor-parallel-size --port\n"
-                  "  --distributed-executor-backend --enforce-eager --enable-reasoning\n");
+  docker().OnExec(
+      EntryArgv({"vllm", "serve", "--help"}),
+      "usage: vllm serve\n  --served-model-name --reasoning-parser --tensor-parallel-size --port\n"
+      "  --distributed-executor-backend --enforce-eager --enable-reasoning\n");
   docker().OnExec(EntryArgv({"vllm", "serve", kModel}),
                   [this](const host::ExecSpec& spec) -> absl::StatusOr<host::ExecResult> {
-                    engine_ = StartProcess({"/usr/bin/python3", "/usr/local/bin/vllm", "serve", kModel},
-                                           spec.environment);
+                    engine_ =
+                        StartProcess({"/usr/bin/python3", "/usr/local/bin/vllm", "serve", kModel},
+                                     spec.environment);
                     return host::ExecResult{};
                   });
   docker().OnExec({"tail"}, [](const host::ExecSpec& spec) -> absl::StatusOr<host::ExecResult> {
@@ -306,7 +322,8 @@ void FakeMachine::ScriptEngine() {
     EXPECT_TRUE(absl::SimpleAtoi(spec.argv[2].substr(1), &offset));
     return host::ExecResult{0, log.substr(std::min(offset - 1, log.size())), ""};
   });
-  const auto answer = [this](const std::string& method, const std::string& path, const std::string& body) {
+  const auto answer = [this](const std::string& method, const std::string& path,
+                             const std::string& body) {
     http().On(method, absl::StrCat("http://", address_, ":8006", path),
               [this, body](const host::HttpRequest&) -> absl::StatusOr<host::HttpResponse> {
                 if (!EngineLives()) return absl::UnavailableError("connection refused");
@@ -318,13 +335,17 @@ void FakeMachine::ScriptEngine() {
   };
   answer("GET", "/health", "");
   answer("GET", "/metrics", "vllm:generation_tokens_total{model_name=\"tiny\"} 5.0\n");
-  answer("GET", "/v1/models", absl::StrCat(R"({"object":"list","data":[{"id":")", kServedName, R"("}]})"));
-  answer("POST", "/v1/chat/completions",
-         R"({"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Qwen"},)"
-         R"("finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}})");
+  answer("GET", "/v1/models",
+         absl::StrCat(R"({"object":"list","data":[{"id":")", kServedName, R"("}]})"));
+  answer(
+      "POST", "/v1/chat/completions",
+      R"({"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Qwen"},)"
+      R"("finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}})");
 }
 
-std::string NameOfNode(int index) { return absl::StrCat("node-", std::string(1, static_cast<char>('a' + index))); }
+std::string NameOfNode(int index) {
+  return absl::StrCat("node-", std::string(1, static_cast<char>('a' + index)));
+}
 
 std::string AddressOfNode(int index) { return absl::StrCat("192.168.0.", 15 + index); }
 
@@ -348,7 +369,8 @@ v1::Deployment MakeDeployment(int nodes) {
   *spec.mutable_driver()->mutable_driver() =
       MakeArtifact("driver.run", DriverInstaller(absl::StrCat(kInstallsDriver, kTakesEffect)));
   spec.mutable_docker()->mutable_binary()->set_version(kDockerVersion);
-  *spec.mutable_docker()->mutable_binary()->mutable_archive() = MakeArtifact("docker.tgz", kDockerArchive);
+  *spec.mutable_docker()->mutable_binary()->mutable_archive() =
+      MakeArtifact("docker.tgz", kDockerArchive);
   spec.mutable_runtime()->set_version("6.0.0");
   *spec.mutable_runtime()->mutable_installer() = MakeArtifact("runtime.run", kRuntimeInstaller);
   spec.mutable_image()->set_name(kImage);

@@ -48,16 +48,19 @@ inline constexpr char kServedName[] = "tiny";
 // An installer of the given text, as the spec names it: http://origin/NAME with its digest.
 v1::Artifact MakeArtifact(const std::string& name, const std::string& content);
 
-// A driver's installer. Each run adds a line to /driver-runs; then `body` is done, in which $root is the machine's.
+// A driver's installer. Each run adds a line to /driver-runs; then `body` is done, in which $root
+// is the machine's.
 std::string DriverInstaller(const std::string& body);
 // That it wrote its version: what a good installer does.
 inline constexpr char kInstallsDriver[] =
     "mkdir -p $root/usr/local/Ascend/driver\n"
-    "printf 'Version=25.0.rc1\\npackage_version=25.0.rc1\\n' > $root/usr/local/Ascend/driver/version.info\n";
+    "printf 'Version=25.0.rc1\\npackage_version=25.0.rc1\\n' > "
+    "$root/usr/local/Ascend/driver/version.info\n";
 inline constexpr char kTakesEffect[] =
     "echo 'Driver package installed successfully! The new version takes effect immediately.'\n";
 inline constexpr char kNeedsReboot[] =
-    "echo 'Driver package installed successfully! Reboot needed for installation/upgrade to take effect!'\n";
+    "echo 'Driver package installed successfully! Reboot needed for installation/upgrade to take "
+    "effect!'\n";
 
 class FakeMachine : public fakes::FakeHost {
  public:
@@ -110,7 +113,8 @@ class FakeMachine : public fakes::FakeHost {
   std::atomic<int> engine_ = 0;  // pid
 };
 
-// The deployment of `nodes` machines named node-a, node-b, …, small but whole: every stage is in it.
+// The deployment of `nodes` machines named node-a, node-b, …, small but whole: every stage is in
+// it.
 v1::Deployment MakeDeployment(int nodes);
 
 std::string NameOfNode(int index);     // node-a

@@ -57,7 +57,9 @@ class WatchedVerb : public npufleet::verbs::Verb {
     }
     return verb_->Apply(execution);
   }
-  absl::Status Stop(npufleet::verbs::Execution& execution) override { return verb_->Stop(execution); }
+  absl::Status Stop(npufleet::verbs::Execution& execution) override {
+    return verb_->Stop(execution);
+  }
   absl::Duration CheckPeriod() const override { return verb_->CheckPeriod(); }
   bool UsesNpuTools() const override { return verb_->UsesNpuTools(); }
   bool SurvivesReboot() const override { return verb_->SurvivesReboot(); }
@@ -91,7 +93,8 @@ int VerbWatch::Applies(const std::string& task) {
 }
 
 operations::VerbFactory VerbWatch::Over(host::Host& host) {
-  return [this, &host](const v1::Subject& subject) -> absl::StatusOr<std::unique_ptr<npufleet::verbs::Verb>> {
+  return [this, &host](
+             const v1::Subject& subject) -> absl::StatusOr<std::unique_ptr<npufleet::verbs::Verb>> {
     auto verb = npufleet::verbs::MakeVerb(subject, host);
     if (!verb.ok()) return verb.status();
     return std::make_unique<WatchedVerb>(*std::move(verb), subject.task(), *this);
@@ -101,7 +104,8 @@ operations::VerbFactory VerbWatch::Over(host::Host& host) {
 // --- Fleet ---------------------------------------------------------------------------------------
 
 Fleet::Fleet(int nodes, std::string controller_folder)
-    : controller_folder_(controller_folder.empty() ? folder_.path() + "/controller" : controller_folder),
+    : controller_folder_(controller_folder.empty() ? folder_.path() + "/controller"
+                                                   : controller_folder),
       authority_(tls::CertificateAuthority::Create("fleet").value()) {
   std::filesystem::create_directories(controller_folder_);
   const std::string database = controller_folder_ + "/npufleet.db";
@@ -111,7 +115,9 @@ Fleet::Fleet(int nodes, std::string controller_folder)
     Node node;
     node.machine = std::make_unique<FakeMachine>(NameOfNode(i), AddressOfNode(i), ray_);
     node.folder = absl::StrCat(folder_.path(), "/", NameOfNode(i));
-    EXPECT_TRUE(tls::SaveIdentity(node.folder + "/identity", IdentityOf(authority_, "agent", NameOfNode(i))).ok());
+    EXPECT_TRUE(
+        tls::SaveIdentity(node.folder + "/identity", IdentityOf(authority_, "agent", NameOfNode(i)))
+            .ok());
     nodes_.push_back(std::move(node));
     StartAgent(i);
     Join(nodes_.back());
@@ -125,8 +131,13 @@ Fleet::~Fleet() {
 
 void Fleet::Join(const Node& node) {
   const std::string secret = node.machine->name();
-  EXPECT_TRUE(node_store_->AddJoinToken({secret, node.machine->name(), absl::Now() + absl::Hours(1), {}}).ok());
-  EXPECT_TRUE(node_store_->Join(secret, {node.machine->name(), absl::StrCat("127.0.0.1:", node.port), absl::Now()}).ok());
+  EXPECT_TRUE(
+      node_store_->AddJoinToken({secret, node.machine->name(), absl::Now() + absl::Hours(1), {}})
+          .ok());
+  EXPECT_TRUE(
+      node_store_
+          ->Join(secret, {node.machine->name(), absl::StrCat("127.0.0.1:", node.port), absl::Now()})
+          .ok());
 }
 
 void Fleet::StartAgent(int index) {
@@ -240,7 +251,8 @@ std::shared_ptr<grpc::ChannelCredentials> Fleet::CredentialsAs(const std::string
   return tls::ClientCredentials(IdentityOf(authority_, role, "some-" + role));
 }
 
-std::unique_ptr<v1::Controller::Stub> Fleet::ClientWith(std::shared_ptr<grpc::ChannelCredentials> credentials) {
+std::unique_ptr<v1::Controller::Stub> Fleet::ClientWith(
+    std::shared_ptr<grpc::ChannelCredentials> credentials) {
   return v1::Controller::NewStub(
       grpc::CreateChannel(absl::StrCat("127.0.0.1:", server_->port()), std::move(credentials)));
 }
@@ -253,7 +265,8 @@ grpc::Status Fleet::Apply(const v1::Deployment& deployment, v1::ApplyDeploymentR
   v1::ApplyDeploymentRequest request;
   *request.mutable_deployment() = deployment;
   v1::ApplyDeploymentReply own;
-  return ClientAs("operator")->ApplyDeployment(Context().get(), request, reply != nullptr ? reply : &own);
+  return ClientAs("operator")
+      ->ApplyDeployment(Context().get(), request, reply != nullptr ? reply : &own);
 }
 
 grpc::Status Fleet::Plan(const v1::Deployment& deployment, v1::Plan* plan) {
@@ -281,8 +294,9 @@ v1::ListEventsReply Fleet::Events(uint64_t after, uint32_t page_size) {
 }
 
 std::unique_ptr<v1::Agent::Stub> Fleet::AgentOf(int node) {
-  return v1::Agent::NewStub(grpc::CreateChannel(
-      absl::StrCat("127.0.0.1:", nodes_.at(static_cast<size_t>(node)).port), CredentialsAs("controller")));
+  return v1::Agent::NewStub(
+      grpc::CreateChannel(absl::StrCat("127.0.0.1:", nodes_.at(static_cast<size_t>(node)).port),
+                          CredentialsAs("controller")));
 }
 
 std::vector<v1::Operation> Fleet::Journal(int node) {
@@ -324,8 +338,8 @@ std::string Describe(const v1::Rollout& rollout) {
   std::string text = absl::StrCat(v1::Rollout::Phase_Name(rollout.phase()), " ", rollout.reason());
   for (const v1::Task& task : rollout.tasks()) {
     if (task.state() == v1::Task::CURRENT) continue;
-    absl::StrAppend(&text, "\n  ", task.id(), " ", v1::Task::State_Name(task.state()), " ", task.reason(), " ",
-                    task.failure().symptom());
+    absl::StrAppend(&text, "\n  ", task.id(), " ", v1::Task::State_Name(task.state()), " ",
+                    task.reason(), " ", task.failure().symptom());
   }
   return text;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A fleet in one process: the controller's runtime and API over a real SQLite store, real agents over
-// fake machines, and real gRPC with mutual TLS between all of them. Either side can be taken away
-// and started again over what it left on disk.
+// A fleet in one process: the controller's runtime and API over a real SQLite store, real agents
+// over fake machines, and real gRPC with mutual TLS between all of them. Either side can be taken
+// away and started again over what it left on disk.
 #ifndef TESTS_INTEGRATION_FLEET_H_
 #define TESTS_INTEGRATION_FLEET_H_
 
@@ -36,7 +36,8 @@ class VerbWatch {
     absl::Notification entered;  // an Apply has come
     absl::Notification open;
   };
-  // From now on an Apply of the task waits, before it does anything, for the gate to open or its cancellation.
+  // From now on an Apply of the task waits, before it does anything, for the gate to open or its
+  // cancellation.
   Gate& Hold(const std::string& task);
 
   int Checks(const std::string& task);
@@ -76,14 +77,15 @@ class Fleet {
   // Until it holds, asked after each change that the controller tells of. False after kLimit.
   bool Await(const std::function<bool()>& holds);
   bool AwaitConnected(int node, bool connected = true);
-  // Until the rollout's newest state satisfies `holds`, as WatchRollout tells it. The state; a failure of
-  // the test and the newest state after kLimit.
+  // Until the rollout's newest state satisfies `holds`, as WatchRollout tells it. The state; a
+  // failure of the test and the newest state after kLimit.
   v1::Rollout AwaitRollout(const std::function<bool(const v1::Rollout&)>& holds);
   v1::Rollout AwaitPhase(v1::Rollout::Phase phase);
 
   // A client of the controller with a certificate of the fleet's authority.
   std::unique_ptr<v1::Controller::Stub> ClientAs(const std::string& role);
-  std::unique_ptr<v1::Controller::Stub> ClientWith(std::shared_ptr<grpc::ChannelCredentials> credentials);
+  std::unique_ptr<v1::Controller::Stub> ClientWith(
+      std::shared_ptr<grpc::ChannelCredentials> credentials);
   std::shared_ptr<grpc::ChannelCredentials> CredentialsAs(const std::string& role);
   const tls::CertificateAuthority& authority() const { return authority_; }
 

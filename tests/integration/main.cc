@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// This test program is also the supervisor of its agents' durable steps, as npufleet-agent is: what they
-// install is installed by programs that really run.
+// This test program is also the supervisor of its agents' durable steps, as npufleet-agent is: what
+// they install is installed by programs that really run.
 #include <gtest/gtest.h>
 
 #include <string_view>

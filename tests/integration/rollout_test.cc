@@ -5,9 +5,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-
-#include <map>
 #include <fstream>
+#include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -25,14 +24,16 @@ using ::testing::Pair;
 std::map<std::string, int> ChangesByTask(const std::vector<v1::Operation>& journal) {
   std::map<std::string, int> changes;
   for (const v1::Operation& operation : journal) {
-    if (operation.state() == v1::Operation::SUCCEEDED && operation.changed()) ++changes[operation.task()];
+    if (operation.state() == v1::Operation::SUCCEEDED && operation.changed())
+      ++changes[operation.task()];
   }
   return changes;
 }
 
 void ExpectServing(const v1::Rollout& rollout) {
   EXPECT_EQ(rollout.phase(), v1::Rollout::SERVING) << Describe(rollout);
-  for (const v1::Task& task : rollout.tasks()) EXPECT_EQ(task.state(), v1::Task::CURRENT) << task.id();
+  for (const v1::Task& task : rollout.tasks())
+    EXPECT_EQ(task.state(), v1::Task::CURRENT) << task.id();
 }
 
 TEST(RolloutTest, OneBareNodeServes) {
@@ -79,7 +80,8 @@ TEST(RolloutTest, TheSecondApplyLooksAtEverythingAndChangesNothing) {
   ExpectServing(reply.rollout());
   EXPECT_EQ(reply.rollout().revision(), 1u);
   for (const v1::Task& task : reply.rollout().tasks()) {
-    EXPECT_GT(fleet.verbs().Checks(task.id()), before.at(task.id())) << task.id() << " was not looked at";
+    EXPECT_GT(fleet.verbs().Checks(task.id()), before.at(task.id()))
+        << task.id() << " was not looked at";
   }
   EXPECT_EQ(fleet.Journal(0).size() + fleet.Journal(1).size(), operations);
 
@@ -93,7 +95,8 @@ TEST(RolloutTest, TheSecondApplyLooksAtEverythingAndChangesNothing) {
 TEST(RolloutTest, ADriverThatNeedsARebootRebootsTheNodeInTheMiddle) {
   const std::string installer = DriverInstaller(absl::StrCat(kInstallsDriver, kNeedsReboot));
   v1::Deployment deployment = MakeDeployment(1);
-  *deployment.mutable_spec()->mutable_driver()->mutable_driver() = MakeArtifact("driver.run", installer);
+  *deployment.mutable_spec()->mutable_driver()->mutable_driver() =
+      MakeArtifact("driver.run", installer);
   Fleet fleet(1);
   fleet.machine(0).ServeInstaller(deployment.spec().driver().driver(), installer);
   fleet.StartController();
@@ -110,7 +113,8 @@ TEST(RolloutTest, ADriverThatNeedsARebootRebootsTheNodeInTheMiddle) {
   EXPECT_EQ(reboots, 1);
 }
 
-// --- A controller that goes away -------------------------------------------------------------------
+// --- A controller that goes away
+// -------------------------------------------------------------------
 
 class ControllerRestartTest : public ::testing::TestWithParam<const char*> {};
 
@@ -152,8 +156,8 @@ TEST_P(ControllerRestartTest, WhatEndsWhileNoControllerIsThereCounts) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Stages, ControllerRestartTest,
-                         ::testing::Values("driver@node-b", "runtime@node-a", "image@node-b", "container@node-a",
-                                           "ray-worker@node-b", "serve@node-a"),
+                         ::testing::Values("driver@node-b", "runtime@node-a", "image@node-b",
+                                           "container@node-a", "ray-worker@node-b", "serve@node-a"),
                          [](const auto& name) {
                            std::string text = name.param;
                            for (char& c : text) {
@@ -174,14 +178,16 @@ TEST(RestartTest, AServingRolloutIsStillServingForTheNextController) {
   EXPECT_EQ(fleet.Journal(0).size(), operations);
 }
 
-// --- An agent that goes away -------------------------------------------------------------------------
+// --- An agent that goes away
+// -------------------------------------------------------------------------
 
 TEST(RestartTest, AnInstallerGoesOnWhileTheAgentIsRestartedAndRunsOnce) {
   // Two pipes: the installer says that it runs, and waits to be let on.
   const std::string installer = DriverInstaller(
       absl::StrCat("echo > $root/begun\nread line < $root/gate\n", kInstallsDriver, kTakesEffect));
   v1::Deployment deployment = MakeDeployment(1);
-  *deployment.mutable_spec()->mutable_driver()->mutable_driver() = MakeArtifact("driver.run", installer);
+  *deployment.mutable_spec()->mutable_driver()->mutable_driver() =
+      MakeArtifact("driver.run", installer);
   Fleet fleet(1);
   FakeMachine& machine = fleet.machine(0);
   machine.ServeInstaller(deployment.spec().driver().driver(), installer);
@@ -239,13 +245,15 @@ TEST(RestartTest, AServingNodeThatLosesItsPowerServesAgain) {
   ASSERT_TRUE(fleet.Apply(MakeDeployment(2)).ok());
   fleet.AwaitPhase(v1::Rollout::SERVING);
   fleet.PowerCycle(1);
-  fleet.AwaitRollout([](const v1::Rollout& rollout) { return rollout.phase() != v1::Rollout::SERVING; });
+  fleet.AwaitRollout(
+      [](const v1::Rollout& rollout) { return rollout.phase() != v1::Rollout::SERVING; });
   ExpectServing(fleet.AwaitPhase(v1::Rollout::SERVING));
   EXPECT_EQ(fleet.machine(1).DriverRuns(), 1);
   EXPECT_TRUE(fleet.machine(0).EngineLives());
 }
 
-// --- Events ------------------------------------------------------------------------------------------
+// --- Events
+// ------------------------------------------------------------------------------------------
 
 TEST(EventsTest, ACursorGivesEachEventOnceAcrossControllers) {
   Fleet fleet(1);
@@ -266,11 +274,13 @@ TEST(EventsTest, ACursorGivesEachEventOnceAcrossControllers) {
     if (cursor == all.next()) break;
   }
   ASSERT_EQ(paged.size(), static_cast<size_t>(all.events_size()));
-  for (size_t i = 0; i < paged.size(); ++i) EXPECT_EQ(paged[i], all.events(static_cast<int>(i)).id());
+  for (size_t i = 0; i < paged.size(); ++i)
+    EXPECT_EQ(paged[i], all.events(static_cast<int>(i)).id());
   fleet.StopController();
   fleet.StartController();
   const v1::ListEventsReply again = fleet.Events(0, static_cast<uint32_t>(all.events_size()));
-  for (int i = 0; i < all.events_size(); ++i) EXPECT_EQ(again.events(i).message(), all.events(i).message());
+  for (int i = 0; i < all.events_size(); ++i)
+    EXPECT_EQ(again.events(i).message(), all.events(i).message());
 }
 
 TEST(EventsTest, AWatchGoesOnFromItsCursor) {

@@ -30,7 +30,8 @@ inline v1::Deployment MakeDeployment(int nodes) {
   spec.mutable_container()->set_name("vllm");
   spec.mutable_ray()->set_port(6379);
   spec.mutable_engine()->set_port(8006);
-  spec.mutable_retry()->set_attempts(1000);  // the world fails at random: giving up is tested by itself
+  spec.mutable_retry()->set_attempts(
+      1000);  // the world fails at random: giving up is tested by itself
   spec.mutable_retry()->mutable_initial_backoff()->set_seconds(1);
   spec.mutable_retry()->mutable_max_backoff()->set_seconds(30);
   return deployment;

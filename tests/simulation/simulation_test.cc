@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The real core against a simulated fleet. NPUFLEET_SEEDS=N and NPUFLEET_FIRST_SEED=S run more, or one.
+// The real core against a simulated fleet. NPUFLEET_SEEDS=N and NPUFLEET_FIRST_SEED=S run more, or
+// one.
 #include <cstdlib>
 #include <string>
 
@@ -22,9 +23,7 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   return value;
 }
 
-bool IsServing(const World& world) {
-  return core::PhaseOf(world.state()) == core::Phase::kServing;
-}
+bool IsServing(const World& world) { return core::PhaseOf(world.state()) == core::Phase::kServing; }
 
 // Runs until it serves or `limit` of simulated time has passed.
 bool RunUntilServing(World& world, absl::Duration limit) {
@@ -87,8 +86,10 @@ void RunSeed(uint64_t seed) {
   world.RestartController();
   while (world.Turn()) {
   }
-  EXPECT_EQ(world.operations_started(), before) << "something current was run again\n" << Tail(world, 30);
-  ASSERT_TRUE(world.violations().empty()) << absl::StrJoin(world.violations(), "\n") << "\n" << Tail(world, 60);
+  EXPECT_EQ(world.operations_started(), before) << "something current was run again\n"
+                                                << Tail(world, 30);
+  ASSERT_TRUE(world.violations().empty()) << absl::StrJoin(world.violations(), "\n") << "\n"
+                                          << Tail(world, 60);
 }
 
 TEST(SimulationTest, ConvergesFromFaultsAtEveryPoint) {

@@ -59,7 +59,8 @@ bool World::Turn() {
   due_.pop();
   const absl::Duration passed = next.at - now_;
   now_ = next.at;
-  if (faults_.enabled && Chance() < faults_.per_second * std::min(1.0, absl::ToDoubleSeconds(passed) + 0.01)) {
+  if (faults_.enabled &&
+      Chance() < faults_.per_second * std::min(1.0, absl::ToDoubleSeconds(passed) + 0.01)) {
     Misfortune();
   }
   next.what();
@@ -71,8 +72,8 @@ bool World::Turn() {
 void World::Tell(core::Event event) {
   const core::StepResult result = core::Step(state_, event);
   for (const core::Note& note : result.notes) {
-    history_.push_back(absl::StrCat(absl::FormatTime("%M:%E3S", now_, absl::UTCTimeZone()), " ", note.kind, " ",
-                                    note.task, note.node, " ", note.message));
+    history_.push_back(absl::StrCat(absl::FormatTime("%M:%E3S", now_, absl::UTCTimeZone()), " ",
+                                    note.kind, " ", note.task, note.node, " ", note.message));
   }
   // The commit: exactly what the step named as changed.
   for (const std::string& id : result.changed_tasks) {
@@ -85,7 +86,8 @@ void World::Tell(core::Event event) {
     task_rows_.erase(id);
     positions_.erase(id);
   }
-  for (const std::string& name : result.changed_nodes) node_rows_[name] = store::NodeToJson(state_.nodes[name]);
+  for (const std::string& name : result.changed_nodes)
+    node_rows_[name] = store::NodeToJson(state_.nodes[name]);
   if (result.rollout_changed) {
     rollout_row_.revision = state_.revision;
     rollout_row_.paused = state_.paused;
@@ -130,7 +132,8 @@ void World::Perform(const core::Command& command) {
 void World::Begin(Machine& machine, const core::StartOperation& start) {
   auto known = machine.journal.find(start.operation);
   if (known != machine.journal.end()) {
-    if (!(known->second.start == start)) Violate(absl::StrCat("another body for ", start.operation));
+    if (!(known->second.start == start))
+      Violate(absl::StrCat("another body for ", start.operation));
     if (known->second.ended) Tell({now_, known->second.result});
     return;
   }
@@ -171,8 +174,9 @@ void World::End(Machine& machine, const std::string& operation) {
     job.result.observation = {.sight = Sight::kAbsent, .reason = "stopped"};
   } else if (faults_.enabled && Chance() < faults_.operation) {
     job.result.result = Result::kFailed;
-    job.result.failure.failure_class =
-        absl::StartsWith(id, "serve") && Chance() < 0.5 ? core::FailureClass::kRedo : core::FailureClass::kTransient;
+    job.result.failure.failure_class = absl::StartsWith(id, "serve") && Chance() < 0.5
+                                           ? core::FailureClass::kRedo
+                                           : core::FailureClass::kTransient;
     job.result.failure.redo_stage = "ray-head";
     job.result.failure.symptom = "bad luck";
   } else {
@@ -197,7 +201,8 @@ void World::End(Machine& machine, const std::string& operation) {
           if (Alive(task)) Violate(absl::StrCat(id, " took down ", task));
         }
       }
-      machine.things[id] = {absl::StrCat("t", ++tokens_), job.start.stamp, plan->want, machine.boot};
+      machine.things[id] = {absl::StrCat("t", ++tokens_), job.start.stamp, plan->want,
+                            machine.boot};
       if (!plan->running) machine.things[id].token = absl::StrCat("v", plan->want.substr(0, 8));
       job.result.result = Result::kSucceeded;
       job.result.observation = Look(machine, id, job.start.stamp);
@@ -215,7 +220,8 @@ void World::End(Machine& machine, const std::string& operation) {
   if (machine.connected) Tell({now_, job.result});
 }
 
-core::Observation World::Look(const Machine& machine, const std::string& task, const std::string& stamp) const {
+core::Observation World::Look(const Machine& machine, const std::string& task,
+                              const std::string& stamp) const {
   const core::TaskPlan* plan = PlanOfTask(task);
   if (plan == nullptr) return {.sight = Sight::kAbsent, .reason = "nobody wants it"};
   if (plan->stage == "preflight") return {.sight = Sight::kPresent, .token = "os"};
@@ -284,13 +290,15 @@ void World::FindNode(Machine& machine) {
   // The client asks again for each operation that it has no end of.
   std::vector<core::StartOperation> outstanding;
   for (const core::Task& task : state_.tasks) {
-    if (task.operation && task.operation->node == machine.name) outstanding.push_back(*task.operation);
+    if (task.operation && task.operation->node == machine.name)
+      outstanding.push_back(*task.operation);
   }
   const core::Node& node = state_.nodes[machine.name];
   if (node.reboot) outstanding.push_back(*node.reboot);
   for (const core::StartOperation& start : outstanding) {
     auto known = machine.journal.find(start.operation);
-    if (known != machine.journal.end() && !known->second.ended && known->second.boot != machine.boot) {
+    if (known != machine.journal.end() && !known->second.ended &&
+        known->second.boot != machine.boot) {
       known->second.ended = true;
       known->second.result.operation = start.operation;
       known->second.result.result = Result::kInterrupted;
@@ -302,7 +310,8 @@ void World::FindNode(Machine& machine) {
 void World::Reboot(Machine& machine) {
   machine.up = false;
   for (const core::Task& task : state_.tasks) {
-    if (task.plan.running && task.plan.node == machine.name && Alive(task.plan.id)) Kill(task.plan.id);
+    if (task.plan.running && task.plan.node == machine.name && Alive(task.plan.id))
+      Kill(task.plan.id);
   }
   std::set<std::string> gone;
   for (const auto& [task, thing] : machine.things) {
@@ -347,9 +356,10 @@ void World::Misfortune() {
     for (const core::Task& other : state_.tasks) {
       if (!alive[other.plan.id] || Alive(other.plan.id)) continue;
       Machine& where = machines_[other.plan.node];
-      At(absl::Milliseconds(Pick(1000)), [this, &where, id = other.plan.id, stamp = other.seen_stamp] {
-        if (where.connected && IsUp(where)) Report(where, id, stamp);
-      });
+      At(absl::Milliseconds(Pick(1000)),
+         [this, &where, id = other.plan.id, stamp = other.seen_stamp] {
+           if (where.connected && IsUp(where)) Report(where, id, stamp);
+         });
     }
   }
 }
@@ -358,7 +368,8 @@ void World::Operator() {
   asked_for_change_ = true;
   switch (Pick(6)) {
     case 0: {
-      static constexpr const char* kStages[] = {"container", "serve", "ray-head", "docker", "image"};
+      static constexpr const char* kStages[] = {"container", "serve", "ray-head", "docker",
+                                                "image"};
       const std::string stage = kStages[Pick(5)];
       history_.push_back(absl::StrCat("!! restart ", stage));
       Tell({now_, core::RestartRequested{stage, ""}});
@@ -372,10 +383,13 @@ void World::Operator() {
     case 2: {
       v1::Deployment changed = deployment_;
       const int kind = Pick(4);
-      if (kind == 0) changed.mutable_spec()->mutable_image()->set_name(absl::StrCat("vllm:", ++tokens_));
-      if (kind == 1) changed.mutable_spec()->mutable_engine()->set_block_size(static_cast<uint32_t>(++tokens_));
+      if (kind == 0)
+        changed.mutable_spec()->mutable_image()->set_name(absl::StrCat("vllm:", ++tokens_));
+      if (kind == 1)
+        changed.mutable_spec()->mutable_engine()->set_block_size(static_cast<uint32_t>(++tokens_));
       if (kind == 2) changed.mutable_spec()->mutable_driver()->set_version(absl::StrCat(++tokens_));
-      if (kind == 3) changed.mutable_spec()->mutable_model()->set_path(absl::StrCat("/data/", ++tokens_));
+      if (kind == 3)
+        changed.mutable_spec()->mutable_model()->set_path(absl::StrCat("/data/", ++tokens_));
       history_.push_back(absl::StrCat("!! spec ", kind));
       Apply(changed);
       break;
@@ -417,7 +431,8 @@ void World::RestartController() {
   loaded.started_at = rollout_row_.started_at;
   loaded.serving_since = rollout_row_.serving_since;
   std::vector<std::pair<int, std::string>> order;
-  for (const core::Task& task : state_.tasks) order.emplace_back(state_.index.at(task.plan.id), task.plan.id);
+  for (const core::Task& task : state_.tasks)
+    order.emplace_back(state_.index.at(task.plan.id), task.plan.id);
   std::sort(order.begin(), order.end());
   for (const auto& [position, id] : order) {
     auto row = task_rows_.find(id);
@@ -448,20 +463,24 @@ void World::RestartController() {
 }
 
 void World::Violate(std::string what) {
-  violations_.push_back(absl::StrCat(absl::FormatTime("%M:%E3S", now_, absl::UTCTimeZone()), " ", what));
+  violations_.push_back(
+      absl::StrCat(absl::FormatTime("%M:%E3S", now_, absl::UTCTimeZone()), " ", what));
 }
 
 void World::CheckStart(const core::StartOperation& start) {
   if (start.action == core::Action::kReboot) return;
   const core::TaskPlan& plan = *PlanOfTask(start.task);
-  if (state_.paused || state_.cancelled) Violate(absl::StrCat(start.operation, " started while paused"));
+  if (state_.paused || state_.cancelled)
+    Violate(absl::StrCat(start.operation, " started while paused"));
   for (const core::Task& other : state_.tasks) {
     if (!other.operation || other.plan.id == start.task || other.plan.node != plan.node) continue;
-    if (start.action == core::Action::kStop || other.operation->action == core::Action::kStop) continue;
+    if (start.action == core::Action::kStop || other.operation->action == core::Action::kStop)
+      continue;
     for (const core::Lock& mine : plan.locks) {
       for (const core::Lock& held : other.plan.locks) {
         if (mine.name == held.name && (mine.exclusive || held.exclusive)) {
-          Violate(absl::StrCat(start.operation, " against the lock ", mine.name, " of ", other.plan.id));
+          Violate(absl::StrCat(start.operation, " against the lock ", mine.name, " of ",
+                               other.plan.id));
         }
       }
     }

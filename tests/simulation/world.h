@@ -21,10 +21,10 @@
 namespace npufleet::simulation {
 
 struct Faults {
-  double per_second = 0.05;   // of the world: reboots, cuts, deaths
-  double operation = 0.1;     // that an operation fails
-  double crash = 0.01;        // of the controller, per step
-  double operators = 0.005;   // a command of an operator, per step
+  double per_second = 0.05;  // of the world: reboots, cuts, deaths
+  double operation = 0.1;    // that an operation fails
+  double crash = 0.01;       // of the controller, per step
+  double operators = 0.005;  // a command of an operator, per step
   bool enabled = true;
 };
 
@@ -37,14 +37,14 @@ class World {
   void StopFaults();
   void Apply(const v1::Deployment& deployment);
 
-  bool Serving() const;           // in truth: everything runs, made for one another
+  bool Serving() const;  // in truth: everything runs, made for one another
   const core::State& state() const { return state_; }
   absl::Time now() const { return now_; }
   int operations_started() const { return operations_started_; }
   const std::vector<std::string>& violations() const { return violations_; }
   // What happened, newest last.
   const std::vector<std::string>& history() const { return history_; }
-  void RestartController();       // loads what was committed
+  void RestartController();  // loads what was committed
 
  private:
   struct Thing {
@@ -64,7 +64,7 @@ class World {
     int boot = 1;
     bool up = true;
     bool cable = true;
-    bool connected = false;  // as the controller sees it
+    bool connected = false;               // as the controller sees it
     std::map<std::string, Thing> things;  // by task
     std::map<std::string, Job> journal;   // by operation
     uint64_t epoch_of_connection = 0;
@@ -78,7 +78,8 @@ class World {
   void Begin(Machine& machine, const core::StartOperation& start);
   void End(Machine& machine, const std::string& operation);
   void Report(Machine& machine, const std::string& task, const std::string& stamp);
-  core::Observation Look(const Machine& machine, const std::string& task, const std::string& stamp) const;
+  core::Observation Look(const Machine& machine, const std::string& task,
+                         const std::string& stamp) const;
   bool Alive(const std::string& task) const;
   void Kill(const std::string& task);  // and what cannot live without it
   void LoseNode(Machine& machine);
@@ -117,7 +118,7 @@ class World {
   core::State rollout_row_;
   std::map<std::string, Machine> machines_;
   uint64_t controller_life_ = 0;
-  bool asked_for_change_ = true;   // since it last served: an operator or a misfortune
+  bool asked_for_change_ = true;  // since it last served: an operator or a misfortune
   int operations_started_ = 0;
   std::vector<std::string> violations_;
   std::vector<std::string> history_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether the chips' own RoCE ports are ready to talk to other nodes: address, TLS switch and link of each.
+// Whether the chips' own RoCE ports are ready to talk to other nodes: address, TLS switch and link
+// of each.
 #ifndef AGENT_VERBS_CHECK_FABRIC_CHECK_FABRIC_H_
 #define AGENT_VERBS_CHECK_FABRIC_CHECK_FABRIC_H_
 
@@ -12,8 +13,8 @@
 namespace npufleet::verbs {
 
 // Token: "0=29.1.0.10 1=29.1.1.10 … tls=0".
-absl::StatusOr<std::unique_ptr<Verb>> MakeCheckFabric(const v1::CheckFabric& want, const v1::Subject& subject,
-                                                      host::Host& host);
+absl::StatusOr<std::unique_ptr<Verb>> MakeCheckFabric(const v1::CheckFabric& want,
+                                                      const v1::Subject& subject, host::Host& host);
 
 }  // namespace npufleet::verbs
 

@@ -25,7 +25,8 @@ class CheckHost : public Verb {
   v1::Observation Check() override {
     absl::StatusOr<std::map<std::string, std::string>> os = host_.system->OsRelease();
     if (!os.ok()) return Unknown(absl::StrCat("/etc/os-release: ", os.status().message()));
-    for (const absl::Status& status : {CheckRoot(), CheckArchitecture(), CheckAddress(), CheckPorts()}) {
+    for (const absl::Status& status :
+         {CheckRoot(), CheckArchitecture(), CheckAddress(), CheckPorts()}) {
       if (absl::IsUnavailable(status)) return Unknown(std::string(status.message()));
       if (!status.ok()) return AbsentFor(status);
     }
@@ -33,22 +34,25 @@ class CheckHost : public Verb {
       if (absl::Status status = MeasureSpace(); !status.ok()) return AbsentFor(status);
       return Absent("free disk space was not noted yet");
     }
-    v1::Observation observation =
-        Present(absl::StrCat((*os)["ID"], " ", (*os)["VERSION_ID"], " ", host_.system->Architecture()));
+    v1::Observation observation = Present(
+        absl::StrCat((*os)["ID"], " ", (*os)["VERSION_ID"], " ", host_.system->Architecture()));
     (*observation.mutable_facts())["kernel"] = host_.system->KernelRelease();
-    if (std::string name = (*os)["PRETTY_NAME"]; !name.empty()) (*observation.mutable_facts())["system"] = name;
+    if (std::string name = (*os)["PRETTY_NAME"]; !name.empty())
+      (*observation.mutable_facts())["system"] = name;
     return observation;
   }
 
   absl::Status Apply(Execution& execution) override {
-    for (const absl::Status& status : {CheckRoot(), CheckArchitecture(), CheckAddress(), CheckPorts(), MeasureSpace()}) {
+    for (const absl::Status& status :
+         {CheckRoot(), CheckArchitecture(), CheckAddress(), CheckPorts(), MeasureSpace()}) {
       RETURN_IF_ERROR(status);
     }
     nlohmann::json note;
     for (const auto& [path, gib] : want_.min_free_gib()) {
       note[path] = gib;
       if (auto space = host_.filesystem->Space(path); space.ok()) {
-        execution.Log(absl::StrFormat("%s: %.1f GiB free, %d needed", path, space->free_bytes / kGib, gib));
+        execution.Log(
+            absl::StrFormat("%s: %.1f GiB free, %d needed", path, space->free_bytes / kGib, gib));
       }
     }
     return host_.filesystem->Write(kSpaceNote, note.dump());
@@ -64,16 +68,21 @@ class CheckHost : public Verb {
 
   absl::Status CheckArchitecture() const {
     std::string architecture = host_.system->Architecture();
-    if (want_.architecture().empty() || want_.architecture() == architecture) return absl::OkStatus();
+    if (want_.architecture().empty() || want_.architecture() == architecture)
+      return absl::OkStatus();
     return FailureStatus(v1::Failure::CONFIG,
-                         absl::StrCat("this node is ", architecture, ", the spec's artifacts are for ", want_.architecture()),
-                         absl::StrCat("Name artifacts for ", architecture, ", and preflight.architecture: ", architecture, "."));
+                         absl::StrCat("this node is ", architecture,
+                                      ", the spec's artifacts are for ", want_.architecture()),
+                         absl::StrCat("Name artifacts for ", architecture,
+                                      ", and preflight.architecture: ", architecture, "."));
   }
 
   absl::Status CheckAddress() const {
     if (want_.nic().empty() && want_.address().empty()) return absl::OkStatus();
     absl::StatusOr<std::vector<host::NetworkInterface>> interfaces = host_.system->Interfaces();
-    if (!interfaces.ok()) return absl::UnavailableError(absl::StrCat("network interfaces: ", interfaces.status().message()));
+    if (!interfaces.ok())
+      return absl::UnavailableError(
+          absl::StrCat("network interfaces: ", interfaces.status().message()));
     std::vector<std::string> there;
     const host::NetworkInterface* nic = nullptr;
     for (const host::NetworkInterface& interface : *interfaces) {
@@ -82,17 +91,19 @@ class CheckHost : public Verb {
     }
     if (nic == nullptr) {
       return SignedFailure(v1::Failure::CONFIG, "PRE-07",
-                           absl::StrCat("this node has no interface ", want_.nic(), "; it has ", absl::StrJoin(there, ", ")),
+                           absl::StrCat("this node has no interface ", want_.nic(), "; it has ",
+                                        absl::StrJoin(there, ", ")),
                            "Correct the node's nic in the spec.");
     }
     if (std::find(nic->ipv4.begin(), nic->ipv4.end(), want_.address()) == nic->ipv4.end()) {
       return SignedFailure(v1::Failure::CONFIG, "PRE-06",
-                           absl::StrCat(want_.address(), " is not an address of ", want_.nic(), "; this node has ",
-                                        absl::StrJoin(there, ", ")),
+                           absl::StrCat(want_.address(), " is not an address of ", want_.nic(),
+                                        "; this node has ", absl::StrJoin(there, ", ")),
                            "Correct the node's address or nic in the spec.");
     }
     if (!nic->up) {
-      return FailureStatus(v1::Failure::NEEDS_OPERATOR, absl::StrCat("the interface ", want_.nic(), " is down"),
+      return FailureStatus(v1::Failure::NEEDS_OPERATOR,
+                           absl::StrCat("the interface ", want_.nic(), " is down"),
                            absl::StrCat("Bring it up: ip link set ", want_.nic(), " up."));
     }
     return absl::OkStatus();
@@ -101,13 +112,18 @@ class CheckHost : public Verb {
   absl::Status CheckPorts() const {
     if (want_.free_ports().empty()) return absl::OkStatus();
     absl::StatusOr<std::vector<host::ListeningPort>> listening = host_.system->ListeningTcpPorts();
-    if (!listening.ok()) return absl::UnavailableError(absl::StrCat("listening ports: ", listening.status().message()));
+    if (!listening.ok())
+      return absl::UnavailableError(
+          absl::StrCat("listening ports: ", listening.status().message()));
     for (const host::ListeningPort& port : *listening) {
       auto wanted = std::find(want_.free_ports().begin(), want_.free_ports().end(), port.port);
       if (wanted == want_.free_ports().end() || IsOurs(port)) continue;
-      std::string holder = port.pid == 0 ? "another process" : absl::StrCat(port.command, " (pid ", port.pid, ")");
-      if (!port.container.empty()) absl::StrAppend(&holder, " in container ", port.container.substr(0, 12));
-      return FailureStatus(v1::Failure::NEEDS_OPERATOR, absl::StrCat("port ", port.port, " is held by ", holder),
+      std::string holder =
+          port.pid == 0 ? "another process" : absl::StrCat(port.command, " (pid ", port.pid, ")");
+      if (!port.container.empty())
+        absl::StrAppend(&holder, " in container ", port.container.substr(0, 12));
+      return FailureStatus(v1::Failure::NEEDS_OPERATOR,
+                           absl::StrCat("port ", port.port, " is held by ", holder),
                            absl::StrCat("Stop it, or name another port in the spec."));
     }
     return absl::OkStatus();
@@ -132,10 +148,12 @@ class CheckHost : public Verb {
     if (!text.ok()) return false;
     nlohmann::json note = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
     if (!note.is_object()) return false;
-    return std::all_of(want_.min_free_gib().begin(), want_.min_free_gib().end(), [&](const auto& need) {
-      auto seen = note.find(need.first);
-      return seen != note.end() && seen->is_number_unsigned() && seen->template get<uint64_t>() >= need.second;
-    });
+    return std::all_of(want_.min_free_gib().begin(), want_.min_free_gib().end(),
+                       [&](const auto& need) {
+                         auto seen = note.find(need.first);
+                         return seen != note.end() && seen->is_number_unsigned() &&
+                                seen->template get<uint64_t>() >= need.second;
+                       });
   }
 
   absl::Status MeasureSpace() const {
@@ -144,8 +162,10 @@ class CheckHost : public Verb {
       if (!space.ok()) return Annotate(space.status(), path);
       if (space->free_bytes / kGib >= static_cast<double>(gib)) continue;
       return SignedFailure(v1::Failure::NEEDS_OPERATOR, "PRE-01",
-                           absl::StrFormat("%s has %.1f GiB free, %d GiB are needed", path, space->free_bytes / kGib, gib),
-                           absl::StrCat("Free space on the filesystem of ", path, ", or change preflight.minFreeGib."));
+                           absl::StrFormat("%s has %.1f GiB free, %d GiB are needed", path,
+                                           space->free_bytes / kGib, gib),
+                           absl::StrCat("Free space on the filesystem of ", path,
+                                        ", or change preflight.minFreeGib."));
     }
     return absl::OkStatus();
   }
@@ -156,7 +176,8 @@ class CheckHost : public Verb {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Verb>> MakeCheckHost(const v1::CheckHost& want, const v1::Subject&, host::Host& host) {
+absl::StatusOr<std::unique_ptr<Verb>> MakeCheckHost(const v1::CheckHost& want, const v1::Subject&,
+                                                    host::Host& host) {
   return std::make_unique<CheckHost>(want, host);
 }
 

@@ -13,8 +13,8 @@
 namespace npufleet::verbs {
 namespace {
 
-// Fault codes whose handling is "replace the chip" in the field; all others are shown, and decided by the
-// stages that use the chip.
+// Fault codes whose handling is "replace the chip" in the field; all others are shown, and decided
+// by the stages that use the chip.
 bool MustBeReplaced(const std::string& code) {
   return code == "80E18402" || code == "80E3A201" || code == "80E0020B";
 }
@@ -39,11 +39,12 @@ class CheckNpus : public Verb {
       token.push_back(absl::StrCat(id, ":", chip->name()));
       if (chip->health() == v1::Chip::OK && chip->error_codes().empty()) continue;
       for (const std::string& code : chip->error_codes()) {
-        if (MustBeReplaced(code)) return Broken(absl::StrCat("chip ", id, " reports fault ", code), "RUN-09");
+        if (MustBeReplaced(code))
+          return Broken(absl::StrCat("chip ", id, " reports fault ", code), "RUN-09");
       }
-      (*present.mutable_facts())[absl::StrCat("chip ", id)] =
-          absl::StrCat(v1::Chip::Health_Name(chip->health()), chip->error_codes().empty() ? "" : " ",
-                       absl::StrJoin(chip->error_codes(), " "));
+      (*present.mutable_facts())[absl::StrCat("chip ", id)] = absl::StrCat(
+          v1::Chip::Health_Name(chip->health()), chip->error_codes().empty() ? "" : " ",
+          absl::StrJoin(chip->error_codes(), " "));
     }
     if (!missing.empty()) return Missing(inventory, missing);
     present.set_token(absl::StrJoin(token, " "));
@@ -67,7 +68,8 @@ class CheckNpus : public Verb {
         progress.set_activity(absl::StrCat("waiting for the chips: ", said));
         execution.Report(progress);
       }
-      if (execution.IsCancelled()) return absl::CancelledError("cancelled while waiting for the chips");
+      if (execution.IsCancelled())
+        return absl::CancelledError("cancelled while waiting for the chips");
       if (host_.clock->Elapsed() >= deadline) {
         return FailureStatus(v1::Failure::TRANSIENT, said, "See npu-smi info on the node.");
       }
@@ -88,11 +90,13 @@ class CheckNpus : public Verb {
   v1::Observation Missing(const v1::Inventory& inventory, const std::vector<std::string>& missing) {
     std::string reason = missing.size() == chips_.size()
                              ? absl::StrCat("no chip answers")
-                             : absl::StrCat(missing.size(), " of ", chips_.size(), " chips are missing: ", absl::StrJoin(missing, ", "));
+                             : absl::StrCat(missing.size(), " of ", chips_.size(),
+                                            " chips are missing: ", absl::StrJoin(missing, ", "));
     if (!inventory.warnings().empty()) absl::StrAppend(&reason, " (", inventory.warnings(0), ")");
     for (const std::string& warning : inventory.warnings()) {
       if (warning.find("no driver is installed") != warning.npos) {
-        return AbsentFor(SignedFailure(v1::Failure::REDO, "", warning, "The driver is installed again.", "driver"));
+        return AbsentFor(SignedFailure(v1::Failure::REDO, "", warning,
+                                       "The driver is installed again.", "driver"));
       }
       // A tool that hangs says nothing about the chips.
       if (warning.find("DEADLINE_EXCEEDED") != warning.npos) return Unknown(reason);
@@ -103,9 +107,10 @@ class CheckNpus : public Verb {
 
   v1::Observation Broken(const std::string& reason, std::string_view signature) {
     std::string node = task_.substr(task_.find('@') + 1);
-    return AbsentFor(SignedFailure(v1::Failure::HARDWARE, signature, absl::StrCat(node, ": ", reason),
-                                   "See npu-smi info, /dev/davinci* and dmesg on the node: reset the chip, reboot, check "
-                                   "seating, or replace it; or leave it out by visibleChips."));
+    return AbsentFor(SignedFailure(
+        v1::Failure::HARDWARE, signature, absl::StrCat(node, ": ", reason),
+        "See npu-smi info, /dev/davinci* and dmesg on the node: reset the chip, reboot, check "
+        "seating, or replace it; or leave it out by visibleChips."));
   }
 
   std::set<uint32_t> chips_;
@@ -115,8 +120,8 @@ class CheckNpus : public Verb {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Verb>> MakeCheckNpus(const v1::CheckNpus& want, const v1::Subject& subject,
-                                                    host::Host& host) {
+absl::StatusOr<std::unique_ptr<Verb>> MakeCheckNpus(const v1::CheckNpus& want,
+                                                    const v1::Subject& subject, host::Host& host) {
   if (want.chips().empty()) return absl::InvalidArgumentError("check_npus names no chips");
   return std::make_unique<CheckNpus>(want, subject.task(), host);
 }

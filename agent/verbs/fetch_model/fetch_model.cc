@@ -21,7 +21,8 @@ namespace {
 constexpr size_t kDefaultParallel = 4;
 constexpr size_t kShownDifferences = 5;
 
-// What the manifest keeps as its source. The endpoint is no part of it: a mirror has the same model.
+// What the manifest keeps as its source. The endpoint is no part of it: a mirror has the same
+// model.
 std::string SourceName(const v1::Model::Source& source) {
   const auto of_hub = [](std::string_view name, const v1::Model::Hub& hub) {
     std::string text = absl::StrCat(std::string(name), ":", hub.id());
@@ -86,8 +87,8 @@ class FetchModel : public Verb {
 
   static std::string Summary(const std::vector<std::string>& differences) {
     const size_t shown = std::min(differences.size(), kShownDifferences);
-    std::string text =
-        absl::StrJoin(differences.begin(), differences.begin() + static_cast<ptrdiff_t>(shown), "; ");
+    std::string text = absl::StrJoin(differences.begin(),
+                                     differences.begin() + static_cast<ptrdiff_t>(shown), "; ");
     if (differences.size() > shown) {
       absl::StrAppend(&text, "; and ", differences.size() - shown, " more");
     }
@@ -102,8 +103,8 @@ class FetchModel : public Verb {
       if (!info.ok()) {
         differences.push_back(absl::StrCat(file.path, ": missing"));
       } else if (info->size_bytes != file.size_bytes) {
-        differences.push_back(absl::StrCat(file.path, ": ", info->size_bytes, " bytes instead of ",
-                                           file.size_bytes));
+        differences.push_back(
+            absl::StrCat(file.path, ": ", info->size_bytes, " bytes instead of ", file.size_bytes));
       } else if (absl::ToUnixNanos(info->modified) != file.modified_ns &&
                  DigestOf(path, absl::ToUnixNanos(info->modified)) != file.sha256) {
         differences.push_back(absl::StrCat(file.path, ": other content"));
@@ -142,8 +143,8 @@ class FetchModel : public Verb {
     return fetch_.parallel_files() == 0 ? kDefaultParallel : fetch_.parallel_files();
   }
 
-  absl::Status Download(artifacts::HubKind kind, const v1::Model::Hub& hub,
-                        const std::string& name, Execution& execution) {
+  absl::Status Download(artifacts::HubKind kind, const v1::Model::Hub& hub, const std::string& name,
+                        Execution& execution) {
     const artifacts::FetchCallbacks callbacks = CallbacksOf(execution, "downloading " + hub.id());
     ASSIGN_OR_RETURN(const std::vector<artifacts::HubFile> files,
                      artifacts::ListHubFiles(host_, kind, hub, callbacks.cancelled));
@@ -151,19 +152,17 @@ class FetchModel : public Verb {
     options.parallel_files = Parallel();
     options.source = name;
     ASSIGN_OR_RETURN(options.headers, artifacts::HubHeaders(host_, hub));
-    ASSIGN_OR_RETURN(
-        const artifacts::Manifest manifest,
-        artifacts::FetchTree(host_, files, fetch_.path(), options, callbacks));
-    execution.Log(absl::StrCat(manifest.files.size(), " files, ", manifest.TotalBytes(),
-                               " bytes, ", manifest.Digest()));
+    ASSIGN_OR_RETURN(const artifacts::Manifest manifest,
+                     artifacts::FetchTree(host_, files, fetch_.path(), options, callbacks));
+    execution.Log(absl::StrCat(manifest.files.size(), " files, ", manifest.TotalBytes(), " bytes, ",
+                               manifest.Digest()));
     return absl::OkStatus();
   }
 
   // The files are there already: they are read once, and from then on vouched for.
   absl::Status Describe(const std::string& name, Execution& execution) {
-    absl::StatusOr<artifacts::Manifest> manifest =
-        artifacts::HashFolder(host_, fetch_.path(), Parallel(),
-                              CallbacksOf(execution, "reading " + fetch_.path()));
+    absl::StatusOr<artifacts::Manifest> manifest = artifacts::HashFolder(
+        host_, fetch_.path(), Parallel(), CallbacksOf(execution, "reading " + fetch_.path()));
     if (absl::IsNotFound(manifest.status())) return NoModel("does not exist");
     RETURN_IF_ERROR(manifest.status());
     if (manifest->Find("config.json") == nullptr) return NoModel("holds no config.json");

@@ -24,8 +24,8 @@ absl::StatusOr<std::string> StateOfUnit(host::Host& host) {
 }
 
 std::string JournalOf(host::Host& host) {
-  absl::StatusOr<host::ProcessResult> result =
-      host.subprocess->Run({"journalctl", "-u", kUnit, "-b", "-n", "80", "-o", "cat", "--no-pager"});
+  absl::StatusOr<host::ProcessResult> result = host.subprocess->Run(
+      {"journalctl", "-u", kUnit, "-b", "-n", "80", "-o", "cat", "--no-pager"});
   return result.ok() ? result->out : "";
 }
 
@@ -41,7 +41,8 @@ absl::Status CheckDaemonJson(host::Host& host) {
   } catch (const nlohmann::json::parse_error& error) {
     why = npu::Printable(error.what(), 200);
   }
-  return SignedFailure(v1::Failure::CONFIG, "DOC-03", absl::StrCat(kDaemonJson, " is invalid: ", why),
+  return SignedFailure(v1::Failure::CONFIG, "DOC-03",
+                       absl::StrCat(kDaemonJson, " is invalid: ", why),
                        "Correct the file by hand, then retry: Docker does not start with it.");
 }
 
@@ -49,17 +50,20 @@ v1::Observation SilentDaemon(host::Host& host, const absl::Status& why) {
   const std::string message(why.message());
   absl::StatusOr<std::string> state = StateOfUnit(host);
   if (!state.ok()) {
-    return absl::IsUnavailable(state.status()) ? Absent(absl::StrCat("Docker does not answer: ", message))
-                                               : Unknown(absl::StrCat("docker.service: ", state.status().message()));
+    return absl::IsUnavailable(state.status())
+               ? Absent(absl::StrCat("Docker does not answer: ", message))
+               : Unknown(absl::StrCat("docker.service: ", state.status().message()));
   }
-  if (*state == "active" || *state == "activating" || *state == "reloading" || *state == "deactivating") {
+  if (*state == "active" || *state == "activating" || *state == "reloading" ||
+      *state == "deactivating") {
     return Unknown(absl::StrCat("docker.service is ", *state, " and does not answer: ", message));
   }
   if (*state == "failed") return Absent("docker.service failed");
   return Absent(absl::StrCat("docker.service is ", state->empty() ? "not there" : *state));
 }
 
-absl::Status RunSystemctl(host::Host& host, Execution& execution, const std::vector<std::string>& arguments) {
+absl::Status RunSystemctl(host::Host& host, Execution& execution,
+                          const std::vector<std::string>& arguments) {
   const std::string shown = absl::StrCat("systemctl ", absl::StrJoin(arguments, " "));
   execution.Log(absl::StrCat("$ ", shown));
   ASSIGN_OR_RETURN(const host::ProcessResult result, host.system->Systemctl(arguments));
@@ -81,7 +85,8 @@ absl::Status WaitForDaemon(host::Host& host, Execution& execution, const std::st
   while (true) {
     absl::StatusOr<host::DockerInfo> info = host.docker->Info();
     if (info.ok() && is_ready(*info)) return absl::OkStatus();
-    last = info.ok() ? absl::StrCat("it answers as version ", info->server_version, " with the default runtime ", info->default_runtime)
+    last = info.ok() ? absl::StrCat("it answers as version ", info->server_version,
+                                    " with the default runtime ", info->default_runtime)
                      : std::string(info.status().message());
     if (execution.IsCancelled()) return absl::CancelledError("cancelled while waiting for Docker");
     absl::StatusOr<std::string> state = StateOfUnit(host);
@@ -89,7 +94,8 @@ absl::Status WaitForDaemon(host::Host& host, Execution& execution, const std::st
     if (failed || host.clock->Elapsed() >= deadline) {
       v1::Failure failure;
       failure.set_class_(v1::Failure::TRANSIENT);
-      failure.set_symptom(failed ? "docker.service failed" : absl::StrCat("Docker is not ready after 2 min: ", last));
+      failure.set_symptom(failed ? "docker.service failed"
+                                 : absl::StrCat("Docker is not ready after 2 min: ", last));
       failure.set_advice("See journalctl -u docker on the node.");
       return FailureOfOutput(stage, JournalOf(host), std::move(failure));
     }

@@ -24,7 +24,8 @@ namespace {
 constexpr char kVerb[] = "install_docker";
 constexpr char kUnitFile[] = "/usr/lib/systemd/system/docker.service";
 constexpr char kPidFile[] = "/var/run/docker.pid";
-// Beside the target, so that each program arrives by a rename: one that runs is replaced, never overwritten.
+// Beside the target, so that each program arrives by a rename: one that runs is replaced, never
+// overwritten.
 constexpr char kUnpackFolder[] = "/usr/bin/.npufleet-docker";
 
 // The runbook's unit (2.2.2).
@@ -59,12 +60,14 @@ class InstallDocker : public Verb {
     absl::StatusOr<host::DockerInfo> info = host_.docker->Info();
     if (!applied_) {
       if (std::optional<std::string> mark = ReadMark(host_, kVerb)) {
-        return Absent(absl::StrCat("an install was interrupted (torn): ", *mark), info.ok() ? info->server_version : "");
+        return Absent(absl::StrCat("an install was interrupted (torn): ", *mark),
+                      info.ok() ? info->server_version : "");
       }
     }
     if (!info.ok()) {
       v1::Observation silent = SilentDaemon(host_, info.status());
-      if (absl::Status status = CheckDaemonJson(host_); !status.ok() && silent.state() == v1::Observation::ABSENT) {
+      if (absl::Status status = CheckDaemonJson(host_);
+          !status.ok() && silent.state() == v1::Observation::ABSENT) {
         return AbsentFor(status);
       }
       return silent;
@@ -73,7 +76,8 @@ class InstallDocker : public Verb {
     (*observation.mutable_facts())["data root"] = info->root_dir;
     if (Fits(info->server_version)) return observation;
     observation.set_state(v1::Observation::DRIFTED);
-    observation.set_reason(absl::StrCat("Docker ", info->server_version, " answers, ", WantedVersion(), " is wanted"));
+    observation.set_reason(
+        absl::StrCat("Docker ", info->server_version, " answers, ", WantedVersion(), " is wanted"));
     return observation;
   }
 
@@ -89,9 +93,12 @@ class InstallDocker : public Verb {
       RETURN_IF_ERROR(InstallPackageSet(execution));
     }
     RETURN_IF_ERROR(StartDaemon(execution, before.ok()));
-    absl::Status status = WaitForDaemon(host_, execution, "docker", [&](const host::DockerInfo& info) { return Fits(info.server_version); });
+    absl::Status status =
+        WaitForDaemon(host_, execution, "docker",
+                      [&](const host::DockerInfo& info) { return Fits(info.server_version); });
     // Nobody else takes away the pid of a daemon that crashed; with it, no other daemon starts.
-    if (std::optional<v1::Failure> failure = FailureOf(status); failure && failure->signature() == "DOC-06") {
+    if (std::optional<v1::Failure> failure = FailureOf(status);
+        failure && failure->signature() == "DOC-06") {
       RETURN_IF_ERROR(host_.filesystem->Remove(kPidFile));
     }
     return status;
@@ -103,12 +110,14 @@ class InstallDocker : public Verb {
   }
 
   bool Fits(const std::string& version) const {
-    if (want_.has_minimum_version() && CompareVersions(version, want_.minimum_version()) >= 0) return true;
+    if (want_.has_minimum_version() && CompareVersions(version, want_.minimum_version()) >= 0)
+      return true;
     return WantedVersion().empty() || CompareVersions(version, WantedVersion()) == 0;
   }
 
   absl::Status InstallBinaries(Execution& execution) {
-    ASSIGN_OR_RETURN(const std::string archive, FetchToNode(host_, execution, want_.binary().archive()));
+    ASSIGN_OR_RETURN(const std::string archive,
+                     FetchToNode(host_, execution, want_.binary().archive()));
     if (execution.IsCancelled()) return absl::CancelledError("cancelled before the install");
     RETURN_IF_ERROR(WriteMark(host_, kVerb, absl::StrCat("docker ", WantedVersion())));
     applied_ = true;
@@ -125,17 +134,24 @@ class InstallDocker : public Verb {
     host::ProcessOptions options;
     options.deadline = absl::Minutes(10);
     options.cancelled = [&] { return execution.IsCancelled(); };
-    const std::vector<std::string> argv = {"tar", "-xzf", host_.filesystem->Real(archive), "--no-same-owner",
-                                           "-C",  host_.filesystem->Real(kUnpackFolder)};
+    const std::vector<std::string> argv = {"tar",
+                                           "-xzf",
+                                           host_.filesystem->Real(archive),
+                                           "--no-same-owner",
+                                           "-C",
+                                           host_.filesystem->Real(kUnpackFolder)};
     execution.Log(absl::StrCat("$ ", absl::StrJoin(argv, " ")));
     ASSIGN_OR_RETURN(const host::ProcessResult result, host_.subprocess->Run(argv, options));
     const std::string folder = absl::StrCat(kUnpackFolder, "/docker");
     if (!result.ok() || !host_.filesystem->Exists(absl::StrCat(folder, "/dockerd"))) {
       v1::Failure failure;
       failure.set_class_(v1::Failure::CONFIG);
-      failure.set_symptom(result.ok() ? absl::StrCat(archive, " holds no docker/dockerd")
-                                      : absl::StrCat("tar cannot unpack ", archive, ": status ", result.exit_code));
-      failure.set_advice("Name the static archive of Docker for this architecture (docker-VERSION.tgz) in docker.binary.archive.");
+      failure.set_symptom(
+          result.ok() ? absl::StrCat(archive, " holds no docker/dockerd")
+                      : absl::StrCat("tar cannot unpack ", archive, ": status ", result.exit_code));
+      failure.set_advice(
+          "Name the static archive of Docker for this architecture (docker-VERSION.tgz) in "
+          "docker.binary.archive.");
       return FailureOfOutput("docker", result.Combined(), std::move(failure));
     }
     ASSIGN_OR_RETURN(const std::vector<std::string> programs, host_.filesystem->List(folder));
@@ -153,9 +169,11 @@ class InstallDocker : public Verb {
     std::vector<std::string> names;
     for (const std::string& name : want_.packages().names()) {
       // containerd.io has versions of its own.
-      const bool has_version = !want_.packages().version().empty() && absl::StartsWith(name, "docker");
+      const bool has_version =
+          !want_.packages().version().empty() && absl::StartsWith(name, "docker");
       const char* separator = manager == PackageManager::kApt ? "=" : "-";
-      names.push_back(has_version ? absl::StrCat(name, separator, want_.packages().version()) : name);
+      names.push_back(has_version ? absl::StrCat(name, separator, want_.packages().version())
+                                  : name);
     }
     RETURN_IF_ERROR(WriteMark(host_, kVerb, absl::StrJoin(names, " ")));
     applied_ = true;
@@ -167,17 +185,20 @@ class InstallDocker : public Verb {
     if (absl::IsUnavailable(status) && !FailureOf(status)) {
       // Without systemd somebody else runs the daemon; if it answers, that is enough.
       if (host_.docker->Info().ok()) return absl::OkStatus();
-      return FailureStatus(v1::Failure::NEEDS_OPERATOR, "this node has no systemd, and Docker does not answer",
+      return FailureStatus(v1::Failure::NEEDS_OPERATOR,
+                           "this node has no systemd, and Docker does not answer",
                            "Start dockerd by the node's own means, then retry.");
     }
     RETURN_IF_ERROR(status);
     RETURN_IF_ERROR(RunSystemctl(host_, execution, {"enable", "docker.service"}));
-    // A service that failed too often refuses to start until its count is reset; a unit that was never
-    // loaded has none to reset, which systemctl calls an error.
-    if (absl::Status reset = RunSystemctl(host_, execution, {"reset-failed", "docker.service"}); !reset.ok()) {
+    // A service that failed too often refuses to start until its count is reset; a unit that was
+    // never loaded has none to reset, which systemctl calls an error.
+    if (absl::Status reset = RunSystemctl(host_, execution, {"reset-failed", "docker.service"});
+        !reset.ok()) {
       execution.Log(std::string(reset.message()));
     }
-    return RunSystemctl(host_, execution, {"--no-block", was_running ? "restart" : "start", "docker.service"});
+    return RunSystemctl(host_, execution,
+                        {"--no-block", was_running ? "restart" : "start", "docker.service"});
   }
 
   const v1::Docker want_;
@@ -206,9 +227,11 @@ int CompareVersions(std::string_view a, std::string_view b) {
   return left < right ? -1 : left == right ? 0 : 1;
 }
 
-absl::StatusOr<std::unique_ptr<Verb>> MakeInstallDocker(const v1::InstallDocker& want, const v1::Subject&, host::Host& host) {
+absl::StatusOr<std::unique_ptr<Verb>> MakeInstallDocker(const v1::InstallDocker& want,
+                                                        const v1::Subject&, host::Host& host) {
   const v1::Docker& docker = want.docker();
-  if (docker.has_binary() && (docker.binary().version().empty() || docker.binary().archive().url().empty())) {
+  if (docker.has_binary() &&
+      (docker.binary().version().empty() || docker.binary().archive().url().empty())) {
     return absl::InvalidArgumentError("install_docker names no version or no archive");
   }
   if (!docker.has_binary() && (!docker.has_packages() || docker.packages().names().empty())) {

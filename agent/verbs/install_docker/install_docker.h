@@ -12,11 +12,14 @@
 
 namespace npufleet::verbs {
 
-// Token: the version of the daemon. A daemon that answers with another version than wanted is DRIFTED.
-absl::StatusOr<std::unique_ptr<Verb>> MakeInstallDocker(const v1::InstallDocker& want, const v1::Subject& subject,
+// Token: the version of the daemon. A daemon that answers with another version than wanted is
+// DRIFTED.
+absl::StatusOr<std::unique_ptr<Verb>> MakeInstallDocker(const v1::InstallDocker& want,
+                                                        const v1::Subject& subject,
                                                         host::Host& host);
 
-// By their numbers: "28.0.4" against "3:28.0.4-1.el9" is equal, "20.10.24+dfsg1" is less. Negative, 0, positive.
+// By their numbers: "28.0.4" against "3:28.0.4-1.el9" is equal, "20.10.24+dfsg1" is less. Negative,
+// 0, positive.
 int CompareVersions(std::string_view a, std::string_view b);
 
 }  // namespace npufleet::verbs

@@ -15,7 +15,8 @@ constexpr char kNote[] = "/var/lib/npufleet/agent/driver-in-effect.json";
 
 nlohmann::json ReadNote(host::Host& host) {
   absl::StatusOr<std::string> text = host.filesystem->Read(kNote);
-  nlohmann::json note = nlohmann::json::parse(text.ok() ? *text : "", nullptr, /*allow_exceptions=*/false);
+  nlohmann::json note =
+      nlohmann::json::parse(text.ok() ? *text : "", nullptr, /*allow_exceptions=*/false);
   return note.is_object() ? note : nlohmann::json::object();
 }
 
@@ -55,7 +56,8 @@ absl::Status NoteInstalled(host::Host& host, const std::string& package, const s
                            bool takes_effect_immediately) {
   ASSIGN_OR_RETURN(const std::string boot_id, host.system->BootId());
   nlohmann::json note = ReadNote(host);
-  note[package] = {{"version", version}, {"boot_id", boot_id}, {"immediate", takes_effect_immediately}};
+  note[package] = {
+      {"version", version}, {"boot_id", boot_id}, {"immediate", takes_effect_immediately}};
   return host.filesystem->Write(kNote, note.dump(1));
 }
 

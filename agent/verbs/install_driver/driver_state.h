@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What driver and firmware are installed, and whether they are in effect. An installer that asks for a
-// reboot leaves its version.info before that, so the file alone does not tell: Apply notes in which boot it installed.
+// What driver and firmware are installed, and whether they are in effect. An installer that asks
+// for a reboot leaves its version.info before that, so the file alone does not tell: Apply notes in
+// which boot it installed.
 #ifndef AGENT_VERBS_INSTALL_DRIVER_DRIVER_STATE_H_
 #define AGENT_VERBS_INSTALL_DRIVER_DRIVER_STATE_H_
 
@@ -14,13 +15,14 @@
 namespace npufleet::verbs {
 
 struct PackageState {
-  std::string version;     // of version.info; empty: not installed
+  std::string version;  // of version.info; empty: not installed
   bool in_effect = false;
-  std::string noted;       // the version that we installed last; empty: none
+  std::string noted;  // the version that we installed last; empty: none
 };
 
-// `package` is "driver" or "firmware". NotFound is no error: an empty version. In effect, by the note when it is of
-// this version: the installer said so, or the boot is another; otherwise: version.info is older than this boot.
+// `package` is "driver" or "firmware". NotFound is no error: an empty version. In effect, by the
+// note when it is of this version: the installer said so, or the boot is another; otherwise:
+// version.info is older than this boot.
 absl::StatusOr<PackageState> ReadPackageState(host::Host& host, const std::string& install_path,
                                               const std::string& package);
 

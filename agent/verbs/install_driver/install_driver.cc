@@ -27,7 +27,8 @@ class InstallDriver : public Verb {
   InstallDriver(const v1::InstallDriver& want, host::Host& host)
       : want_(want),
         install_path_(want.install_path().empty() ? "/usr/local/Ascend" : want.install_path()),
-        deadline_(want.has_install_deadline() ? FromProtoDuration(want.install_deadline()) : absl::Minutes(30)),
+        deadline_(want.has_install_deadline() ? FromProtoDuration(want.install_deadline())
+                                              : absl::Minutes(30)),
         host_(host) {}
 
   v1::Observation Check() override {
@@ -44,18 +45,21 @@ class InstallDriver : public Verb {
     bool accepted = IsAccepted(driver->version);
     std::string difference = Difference(*driver, *firmware, accepted);
     if (!difference.empty()) {
-      // Somebody changed by hand what we had installed for this very want: it works, and is not ours to undo.
-      bool by_hand = driver->noted == want_.version() && !driver->version.empty() && driver->in_effect &&
-                     (want_.firmware_version().empty() || firmware->noted == want_.firmware_version());
+      // Somebody changed by hand what we had installed for this very want: it works, and is not
+      // ours to undo.
+      bool by_hand =
+          driver->noted == want_.version() && !driver->version.empty() && driver->in_effect &&
+          (want_.firmware_version().empty() || firmware->noted == want_.firmware_version());
       v1::Observation observation = Absent(difference, token);
       if (by_hand) observation.set_state(v1::Observation::DRIFTED);
       return observation;
     }
     bool firmware_counts = !accepted && !want_.firmware_version().empty();
     if (!driver->in_effect || (firmware_counts && !firmware->in_effect)) {
-      v1::Observation observation = Absent(
-          absl::StrCat(driver->in_effect ? "firmware " : "driver ", driver->in_effect ? firmware->version : driver->version,
-                       " is installed, and in effect after a reboot"));
+      v1::Observation observation =
+          Absent(absl::StrCat(driver->in_effect ? "firmware " : "driver ",
+                              driver->in_effect ? firmware->version : driver->version,
+                              " is installed, and in effect after a reboot"));
       observation.set_reboot_needed(true);
       return observation;
     }
@@ -64,12 +68,14 @@ class InstallDriver : public Verb {
 
   absl::Status Apply(Execution& execution) override {
     ASSIGN_OR_RETURN(const PackageState driver, ReadPackageState(host_, install_path_, "driver"));
-    ASSIGN_OR_RETURN(const PackageState firmware, ReadPackageState(host_, install_path_, "firmware"));
+    ASSIGN_OR_RETURN(const PackageState firmware,
+                     ReadPackageState(host_, install_path_, "firmware"));
     const bool torn = ReadMark(host_, kVerb).has_value();
     const bool accepted = IsAccepted(driver.version);
     const bool needs_driver = torn || (driver.version != want_.version() && !accepted);
-    const bool needs_firmware = !want_.firmware_version().empty() && want_.firmware().url() != "" &&
-                                (torn || (firmware.version != want_.firmware_version() && !accepted));
+    const bool needs_firmware =
+        !want_.firmware_version().empty() && want_.firmware().url() != "" &&
+        (torn || (firmware.version != want_.firmware_version() && !accepted));
     if (!needs_driver && !needs_firmware) return absl::OkStatus();
 
     RETURN_IF_ERROR(CheckTools());
@@ -84,7 +90,9 @@ class InstallDriver : public Verb {
       runs.insert(driver.version.empty() ? runs.end() : runs.begin(), run);
     }
     if (execution.IsCancelled()) return absl::CancelledError("cancelled before the install");
-    RETURN_IF_ERROR(WriteMark(host_, kVerb, absl::StrCat("driver ", want_.version(), ", firmware ", want_.firmware_version())));
+    RETURN_IF_ERROR(WriteMark(
+        host_, kVerb,
+        absl::StrCat("driver ", want_.version(), ", firmware ", want_.firmware_version())));
     applied_ = true;
     RETURN_IF_ERROR(MakeUser(execution));
     for (const InstallerRun& run : runs) RETURN_IF_ERROR(Install(execution, run));
@@ -94,7 +102,8 @@ class InstallDriver : public Verb {
  private:
   bool IsAccepted(const std::string& version) const {
     const auto& accepted = want_.accepted_versions();
-    return !version.empty() && std::find(accepted.begin(), accepted.end(), version) != accepted.end();
+    return !version.empty() &&
+           std::find(accepted.begin(), accepted.end(), version) != accepted.end();
   }
 
   static std::string TokenOf(const PackageState& driver, const PackageState& firmware) {
@@ -103,19 +112,23 @@ class InstallDriver : public Verb {
   }
 
   // What is missing or other than wanted; empty when nothing is.
-  std::string Difference(const PackageState& driver, const PackageState& firmware, bool accepted) const {
+  std::string Difference(const PackageState& driver, const PackageState& firmware,
+                         bool accepted) const {
     if (driver.version.empty()) return "no driver is installed";
     if (accepted) return "";
     if (driver.version != want_.version()) {
-      return absl::StrCat("driver ", driver.version, " is installed, ", want_.version(), " is wanted");
+      return absl::StrCat("driver ", driver.version, " is installed, ", want_.version(),
+                          " is wanted");
     }
     if (want_.firmware_version().empty() || firmware.version == want_.firmware_version()) return "";
     if (firmware.version.empty()) return "no firmware is installed";
-    return absl::StrCat("firmware ", firmware.version, " is installed, ", want_.firmware_version(), " is wanted");
+    return absl::StrCat("firmware ", firmware.version, " is installed, ", want_.firmware_version(),
+                        " is wanted");
   }
 
   InstallerRun DriverRun(const std::string& path, bool is_upgrade) const {
-    InstallerRun run = {"driver", "driver", path, {is_upgrade ? "--upgrade" : "--full", "--quiet"}, "", deadline_};
+    InstallerRun run = {"driver", "driver", path, {is_upgrade ? "--upgrade" : "--full", "--quiet"},
+                        "",       deadline_};
     // An upgrade keeps path and permissions of the first install, and refuses the options.
     if (!is_upgrade && install_path_ != "/usr/local/Ascend") {
       run.arguments.push_back(absl::StrCat("--install-path=", install_path_));
@@ -126,13 +139,17 @@ class InstallDriver : public Verb {
 
   // The installer asks for these itself, but only after a long download.
   absl::Status CheckTools() const {
-    if (host_.filesystem->root() != "/") return absl::OkStatus();  // a demonstration's installers need none
+    if (host_.filesystem->root() != "/")
+      return absl::OkStatus();  // a demonstration's installers need none
     std::vector<std::string> missing;
-    for (const char* tool : {"awk", "lspci", "ifconfig", "modprobe", "udevadm", "ldconfig", "lsattr", "chattr", "useradd"}) {
+    for (const char* tool : {"awk", "lspci", "ifconfig", "modprobe", "udevadm", "ldconfig",
+                             "lsattr", "chattr", "useradd"}) {
       if (!host_.subprocess->Which(tool).ok()) missing.push_back(tool);
     }
     if (missing.empty()) return absl::OkStatus();
-    return FailureOfOutput("driver", absl::StrCat("The list of missing tools: ", absl::StrJoin(missing, ","), ","), {});
+    return FailureOfOutput(
+        "driver", absl::StrCat("The list of missing tools: ", absl::StrJoin(missing, ","), ","),
+        {});
   }
 
   bool Lists(const char* file, const std::string& name) const {
@@ -147,7 +164,9 @@ class InstallDriver : public Verb {
   absl::Status MakeUser(Execution& execution) {
     if (!Lists("/etc/group", kUser)) RETURN_IF_ERROR(RunTool(execution, {"groupadd", kUser}));
     if (!Lists("/etc/passwd", kUser)) {
-      RETURN_IF_ERROR(RunTool(execution, {"useradd", "-g", kUser, "-d", absl::StrCat("/home/", kUser), "-m", kUser, "-s", "/bin/bash"}));
+      RETURN_IF_ERROR(
+          RunTool(execution, {"useradd", "-g", kUser, "-d", absl::StrCat("/home/", kUser), "-m",
+                              kUser, "-s", "/bin/bash"}));
     }
     return absl::OkStatus();
   }
@@ -156,9 +175,11 @@ class InstallDriver : public Verb {
     constexpr int kExistsAlready = 9;
     execution.Log(absl::StrCat("$ ", absl::StrJoin(argv, " ")));
     absl::StatusOr<host::ProcessResult> result = host_.subprocess->Run(argv);
-    if (result.ok() && (result->ok() || result->exit_code == kExistsAlready)) return absl::OkStatus();
+    if (result.ok() && (result->ok() || result->exit_code == kExistsAlready))
+      return absl::OkStatus();
     std::string why = result.ok() ? result->Combined() : std::string(result.status().message());
-    return SignedFailure(v1::Failure::NEEDS_OPERATOR, "DRV-01", absl::StrCat(argv[0], " failed: ", why),
+    return SignedFailure(v1::Failure::NEEDS_OPERATOR, "DRV-01",
+                         absl::StrCat(argv[0], " failed: ", why),
                          "Make user and group HwHiAiUser on the node by hand, then retry.");
   }
 
@@ -173,7 +194,8 @@ class InstallDriver : public Verb {
     if (!ended_well || state.version != wanted) {
       return FailureOfOutput(run.stage, result.Combined(), InstalledNothing(run, result));
     }
-    return NoteInstalled(host_, run.step, wanted, absl::StrContains(result.Combined(), "takes effect immediately"));
+    return NoteInstalled(host_, run.step, wanted,
+                         absl::StrContains(result.Combined(), "takes effect immediately"));
   }
 
   const v1::InstallDriver want_;
@@ -185,9 +207,11 @@ class InstallDriver : public Verb {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Verb>> MakeInstallDriver(const v1::InstallDriver& want, const v1::Subject&, host::Host& host) {
+absl::StatusOr<std::unique_ptr<Verb>> MakeInstallDriver(const v1::InstallDriver& want,
+                                                        const v1::Subject&, host::Host& host) {
   if (want.version().empty() || want.driver().url().empty()) {
-    return absl::InvalidArgumentError("install_driver names no version or no package of the driver");
+    return absl::InvalidArgumentError(
+        "install_driver names no version or no package of the driver");
   }
   return std::make_unique<InstallDriver>(want, host);
 }

@@ -31,11 +31,13 @@ class InstallPackages : public Verb {
     const std::string token = absl::StrJoin(names_, " ");
     if (names_.empty() && !want_.update()) return Present(token);
     absl::StatusOr<PackageManager> manager = FindPackageManager(host_);
-    if (absl::IsUnavailable(manager.status())) return Unknown(std::string(manager.status().message()));
+    if (absl::IsUnavailable(manager.status()))
+      return Unknown(std::string(manager.status().message()));
     if (!manager.ok()) return AbsentFor(manager.status());
     if (IsSkipped(*manager)) {
       v1::Observation observation = Present(token);
-      (*observation.mutable_facts())["skipped"] = "this system has apt, and packages.skipOnApt is set";
+      (*observation.mutable_facts())["skipped"] =
+          "this system has apt, and packages.skipOnApt is set";
       return observation;
     }
     if (!applied_) {
@@ -45,8 +47,10 @@ class InstallPackages : public Verb {
     }
     absl::StatusOr<std::vector<std::string>> missing = MissingPackages(host_, *manager, names_);
     if (!missing.ok()) return Unknown(std::string(missing.status().message()));
-    if (!missing->empty()) return Absent(absl::StrCat("not installed: ", absl::StrJoin(*missing, " ")));
-    if (want_.update() && !host_.filesystem->Exists(kUpdatedNote)) return Absent("the packages were not updated yet");
+    if (!missing->empty())
+      return Absent(absl::StrCat("not installed: ", absl::StrJoin(*missing, " ")));
+    if (want_.update() && !host_.filesystem->Exists(kUpdatedNote))
+      return Absent("the packages were not updated yet");
     return Present(token);
   }
 
@@ -54,7 +58,8 @@ class InstallPackages : public Verb {
     ASSIGN_OR_RETURN(const PackageManager manager, FindPackageManager(host_));
     if (IsSkipped(manager)) return absl::OkStatus();
     ASSIGN_OR_RETURN(std::vector<std::string> missing, MissingPackages(host_, manager, names_));
-    // After an interruption the package manager has to finish what it began, whatever its database says.
+    // After an interruption the package manager has to finish what it began, whatever its database
+    // says.
     if (ReadMark(host_, kVerb)) missing = names_;
     RETURN_IF_ERROR(WriteMark(host_, kVerb, absl::StrJoin(names_, " ")));
     applied_ = true;
@@ -67,7 +72,9 @@ class InstallPackages : public Verb {
   }
 
  private:
-  bool IsSkipped(PackageManager manager) const { return manager == PackageManager::kApt && want_.skip_on_apt(); }
+  bool IsSkipped(PackageManager manager) const {
+    return manager == PackageManager::kApt && want_.skip_on_apt();
+  }
 
   const v1::InstallPackages want_;
   host::Host& host_;
@@ -77,8 +84,8 @@ class InstallPackages : public Verb {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Verb>> MakeInstallPackages(const v1::InstallPackages& want, const v1::Subject&,
-                                                          host::Host& host) {
+absl::StatusOr<std::unique_ptr<Verb>> MakeInstallPackages(const v1::InstallPackages& want,
+                                                          const v1::Subject&, host::Host& host) {
   return std::make_unique<InstallPackages>(want, host);
 }
 

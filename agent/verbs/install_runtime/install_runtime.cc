@@ -32,14 +32,17 @@ json OurKeys(const json& configuration) {
   json ours;
   ours["default-runtime"] = configuration.value("default-runtime", json());
   auto runtimes = configuration.find("runtimes");
-  ours["ascend"] = runtimes != configuration.end() && runtimes->is_object() ? runtimes->value("ascend", json()) : json();
+  ours["ascend"] = runtimes != configuration.end() && runtimes->is_object()
+                       ? runtimes->value("ascend", json())
+                       : json();
   return ours;
 }
 
 class InstallRuntime : public Verb {
  public:
   InstallRuntime(const v1::InstallRuntime& want, host::Host& host) : want_(want), host_(host) {
-    folder_ = want.install_path().empty() ? absl::StrCat("/usr/local/Ascend", kFolderName) : want.install_path();
+    folder_ = want.install_path().empty() ? absl::StrCat("/usr/local/Ascend", kFolderName)
+                                          : want.install_path();
     while (absl::EndsWith(folder_, "/")) folder_.pop_back();
     // The installer is told the folder above.
     if (!absl::EndsWith(folder_, kFolderName)) absl::StrAppend(&folder_, kFolderName);
@@ -55,19 +58,24 @@ class InstallRuntime : public Verb {
     }
     if (version.empty()) return Absent("the Ascend Docker runtime is not installed");
     const json configuration = ReadConfiguration();
-    const std::string token = absl::StrCat(version, " ", Sha256Hex(OurKeys(configuration).dump()).substr(0, 12));
+    const std::string token =
+        absl::StrCat(version, " ", Sha256Hex(OurKeys(configuration).dump()).substr(0, 12));
     if (OurKeys(configuration) != WantedKeys(configuration)) {
       return Absent(absl::StrCat(kDaemonJson, " does not make it Docker's default runtime"), token);
     }
     absl::StatusOr<host::DockerInfo> info = host_.docker->Info();
-    if (!info.ok()) return Unknown(absl::StrCat("Docker does not answer: ", info.status().message()));
+    if (!info.ok())
+      return Unknown(absl::StrCat("Docker does not answer: ", info.status().message()));
     if (info->default_runtime != "ascend") {
-      return Absent(absl::StrCat("Docker runs with the default runtime ", info->default_runtime, ", not with ascend"), token);
+      return Absent(absl::StrCat("Docker runs with the default runtime ", info->default_runtime,
+                                 ", not with ascend"),
+                    token);
     }
     v1::Observation observation = Present(token);
     if (version == want_.version()) return observation;
     observation.set_state(v1::Observation::DRIFTED);
-    observation.set_reason(absl::StrCat("version ", version, " is installed and works, ", want_.version(), " is wanted"));
+    observation.set_reason(absl::StrCat("version ", version, " is installed and works, ",
+                                        want_.version(), " is wanted"));
     return observation;
   }
 
@@ -77,7 +85,8 @@ class InstallRuntime : public Verb {
     const json before = ReadConfiguration();
     const std::string before_text = host_.filesystem->Read(kDaemonJson).value_or("");
     if (torn || InstalledVersion() != want_.version()) {
-      ASSIGN_OR_RETURN(const std::string installer, FetchToNode(host_, execution, want_.installer()));
+      ASSIGN_OR_RETURN(const std::string installer,
+                       FetchToNode(host_, execution, want_.installer()));
       if (execution.IsCancelled()) return absl::CancelledError("cancelled before the install");
       RETURN_IF_ERROR(Begin(before_text));
       RETURN_IF_ERROR(RunTheInstaller(execution, installer));
@@ -110,7 +119,8 @@ class InstallRuntime : public Verb {
   // Empty: not installed, or not wholly.
   std::string InstalledVersion() const {
     if (!host_.filesystem->Exists(absl::StrCat(folder_, "/ascend-docker-runtime"))) return "";
-    absl::StatusOr<std::string> text = host_.filesystem->Read(absl::StrCat(folder_, "/ascend_docker_runtime_install.info"), 1 << 16);
+    absl::StatusOr<std::string> text = host_.filesystem->Read(
+        absl::StrCat(folder_, "/ascend_docker_runtime_install.info"), 1 << 16);
     if (!text.ok()) return "";
     std::vector<std::string> lines = absl::StrSplit(*text, '\n');
     for (std::string& line : lines) {
@@ -123,16 +133,21 @@ class InstallRuntime : public Verb {
   }
 
   absl::Status Begin(const std::string& before_text) {
-    if (!before_text.empty()) RETURN_IF_ERROR(host_.filesystem->Write(kBackup, before_text, kDaemonJsonMode));
-    RETURN_IF_ERROR(WriteMark(host_, kVerb, absl::StrCat("Ascend-docker-runtime ", want_.version())));
+    if (!before_text.empty())
+      RETURN_IF_ERROR(host_.filesystem->Write(kBackup, before_text, kDaemonJsonMode));
+    RETURN_IF_ERROR(
+        WriteMark(host_, kVerb, absl::StrCat("Ascend-docker-runtime ", want_.version())));
     applied_ = true;
     return absl::OkStatus();
   }
 
   absl::Status RunTheInstaller(Execution& execution, const std::string& path) {
-    InstallerRun run = {"runtime", "runtime", path, {"--install"}, want_.accept_eula() ? "Y\n" : "N\n", absl::Minutes(10)};
+    InstallerRun run = {
+        "runtime",        "runtime", path, {"--install"}, want_.accept_eula() ? "Y\n" : "N\n",
+        absl::Minutes(10)};
     const std::string parent = folder_.substr(0, folder_.size() - sizeof(kFolderName) + 1);
-    if (parent != "/usr/local/Ascend") run.arguments.push_back(absl::StrCat("--install-path=", parent));
+    if (parent != "/usr/local/Ascend")
+      run.arguments.push_back(absl::StrCat("--install-path=", parent));
     ASSIGN_OR_RETURN(const host::ProcessResult result, RunInstaller(host_, execution, run));
     if (execution.IsCancelled()) return absl::CancelledError("cancelled during the install");
     if (result.ok() && InstalledVersion() == want_.version()) return absl::OkStatus();
@@ -147,7 +162,8 @@ class InstallRuntime : public Verb {
       if (key != "runtimes" && key != "default-runtime") merged[key] = value;
     }
     if (!merged["runtimes"].is_object()) merged["runtimes"] = json::object();
-    if (auto runtimes = before.find("runtimes"); runtimes != before.end() && runtimes->is_object()) {
+    if (auto runtimes = before.find("runtimes");
+        runtimes != before.end() && runtimes->is_object()) {
       for (const auto& [name, runtime] : runtimes->items()) {
         if (name != "ascend") merged["runtimes"][name] = runtime;
       }
@@ -157,7 +173,8 @@ class InstallRuntime : public Verb {
     merged["runtimes"]["ascend"] = wanted["ascend"];
     if (merged == after) return absl::OkStatus();
     execution.Log(absl::StrCat("completing ", kDaemonJson));
-    return host_.filesystem->Write(kDaemonJson, absl::StrCat(merged.dump(2), "\n"), kDaemonJsonMode);
+    return host_.filesystem->Write(kDaemonJson, absl::StrCat(merged.dump(2), "\n"),
+                                   kDaemonJsonMode);
   }
 
   absl::Status RestartDocker(Execution& execution, const std::string& before_text) {
@@ -165,14 +182,16 @@ class InstallRuntime : public Verb {
     if (absl::IsUnavailable(status) && !FailureOf(status)) {
       absl::StatusOr<host::DockerInfo> info = host_.docker->Info();
       if (info.ok() && info->default_runtime == "ascend") return absl::OkStatus();
-      return FailureStatus(v1::Failure::NEEDS_OPERATOR, "this node has no systemd, and Docker does not run with the new runtime",
+      return FailureStatus(v1::Failure::NEEDS_OPERATOR,
+                           "this node has no systemd, and Docker does not run with the new runtime",
                            "Restart dockerd by the node's own means, then retry.");
     }
     RETURN_IF_ERROR(status);
     status = RunSystemctl(host_, execution, {"--no-block", "restart", "docker.service"});
     if (status.ok()) {
-      status = WaitForDaemon(host_, execution, "runtime",
-                             [](const host::DockerInfo& info) { return info.default_runtime == "ascend"; });
+      status = WaitForDaemon(host_, execution, "runtime", [](const host::DockerInfo& info) {
+        return info.default_runtime == "ascend";
+      });
     }
     if (status.ok() || absl::IsCancelled(status) || host_.docker->Info().ok()) return status;
     RestoreConfiguration(execution, before_text);
@@ -182,12 +201,15 @@ class InstallRuntime : public Verb {
   // Docker died of what we gave it: with what it had before, it runs again.
   void RestoreConfiguration(Execution& execution, const std::string& before_text) {
     execution.Log(absl::StrCat("Docker does not start: putting back the former ", kDaemonJson));
-    absl::Status restored = before_text.empty() ? host_.filesystem->Remove(kDaemonJson)
-                                                : host_.filesystem->Write(kDaemonJson, before_text, kDaemonJsonMode);
-    if (absl::Status reset = RunSystemctl(host_, execution, {"reset-failed", "docker.service"}); !reset.ok()) {
+    absl::Status restored =
+        before_text.empty() ? host_.filesystem->Remove(kDaemonJson)
+                            : host_.filesystem->Write(kDaemonJson, before_text, kDaemonJsonMode);
+    if (absl::Status reset = RunSystemctl(host_, execution, {"reset-failed", "docker.service"});
+        !reset.ok()) {
       execution.Log(std::string(reset.message()));
     }
-    if (restored.ok()) restored = RunSystemctl(host_, execution, {"--no-block", "restart", "docker.service"});
+    if (restored.ok())
+      restored = RunSystemctl(host_, execution, {"--no-block", "restart", "docker.service"});
     if (!restored.ok()) execution.Log(restored.ToString());
   }
 
@@ -199,7 +221,8 @@ class InstallRuntime : public Verb {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Verb>> MakeInstallRuntime(const v1::InstallRuntime& want, const v1::Subject&, host::Host& host) {
+absl::StatusOr<std::unique_ptr<Verb>> MakeInstallRuntime(const v1::InstallRuntime& want,
+                                                         const v1::Subject&, host::Host& host) {
   if (want.version().empty() || want.installer().url().empty()) {
     return absl::InvalidArgumentError("install_runtime names no version or no installer");
   }

@@ -76,7 +76,8 @@ class LoadImage : public Verb {
                      artifacts::FetchArtifact(host_, archive, target,
                                               CallbacksOf(execution, "downloading " + name)));
     const absl::Status loaded = LoadFile(path, execution);
-    // What was fetched is ours to remove. A verified archive that Docker could not take now is kept.
+    // What was fetched is ours to remove. A verified archive that Docker could not take now is
+    // kept.
     if (path == target && (loaded.ok() || archive.sha256().empty())) {
       const absl::Status removed = host_.filesystem->Remove(target);
       if (!removed.ok()) execution.Log(removed.ToString());
@@ -98,12 +99,10 @@ class LoadImage : public Verb {
         [&execution](std::string_view line) { execution.Log(line); });
     if (!names.ok()) return Explained(names.status());
     if (names->empty()) {
-      return SignedFailure(v1::Failure::CONFIG, "IMG-09",
-                           absl::StrCat(path, " holds no image"),
+      return SignedFailure(v1::Failure::CONFIG, "IMG-09", absl::StrCat(path, " holds no image"),
                            "The archive must come from docker save.");
     }
-    const bool has_name =
-        std::find(names->begin(), names->end(), load_.name()) != names->end();
+    const bool has_name = std::find(names->begin(), names->end(), load_.name()) != names->end();
     return Name(has_name ? load_.name() : names->front(), execution);
   }
 
@@ -129,10 +128,10 @@ class LoadImage : public Verb {
   absl::Status MustFit(const host::DockerImage& image) const {
     const std::string wanted = DockerArchitecture(host_.system->Architecture());
     if (!image.architecture.empty() && image.architecture != wanted) {
-      return SignedFailure(v1::Failure::CONFIG, "IMG-07",
-                           absl::StrCat("the image is for ", image.architecture,
-                                        ", this host is ", wanted),
-                           "Name a source that has the image for this architecture.");
+      return SignedFailure(
+          v1::Failure::CONFIG, "IMG-07",
+          absl::StrCat("the image is for ", image.architecture, ", this host is ", wanted),
+          "Name a source that has the image for this architecture.");
     }
     if (!load_.id().empty() && image.id != load_.id()) {
       return FailureStatus(v1::Failure::CONFIG,

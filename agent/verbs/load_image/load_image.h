@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The image under the spec's name, by docker load or docker pull. Token: its id. An image that had the
-// name before stays, without it.
+// The image under the spec's name, by docker load or docker pull. Token: its id. An image that had
+// the name before stays, without it.
 #ifndef AGENT_VERBS_LOAD_IMAGE_LOAD_IMAGE_H_
 #define AGENT_VERBS_LOAD_IMAGE_LOAD_IMAGE_H_
 

@@ -25,8 +25,8 @@ std::string CompletionRequest(std::string_view model, std::string_view prompt, u
 // InvalidArgument when it is no completion or holds no generated token.
 absl::StatusOr<Completion> ParseCompletion(std::string_view body);
 
-// The message of an error body: {"message": …} before vLLM 0.10.1, {"error": {"message": …}} since. The first
-// 200 bytes of the body when it is neither.
+// The message of an error body: {"message": …} before vLLM 0.10.1, {"error": {"message": …}} since.
+// The first 200 bytes of the body when it is neither.
 std::string ErrorMessage(std::string_view body);
 
 // vllm:generation_tokens_total of /metrics, summed over its labels.

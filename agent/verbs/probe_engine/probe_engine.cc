@@ -65,15 +65,14 @@ class ProbeEngine : public Verb {
       const std::optional<double> after = Generated();
       if (before.has_value() && after.has_value() && *after > *before) {
         *observation = Present(kToken);
-        (*observation->mutable_facts())["busy"] = absl::StrFormat(
-            "no answer within %s, %.0f tokens generated for others meanwhile",
-            absl::FormatDuration(deadline_), *after - *before);
+        (*observation->mutable_facts())["busy"] =
+            absl::StrFormat("no answer within %s, %.0f tokens generated for others meanwhile",
+                            absl::FormatDuration(deadline_), *after - *before);
         return absl::OkStatus();
       }
       if (attempt == kTries) {
-        return Redo("RUN-04", absl::StrCat("no completion within ",
-                                           absl::FormatDuration(deadline_), ", ", attempt,
-                                           " times, and no token generated"));
+        return Redo("RUN-04", absl::StrCat("no completion within ", absl::FormatDuration(deadline_),
+                                           ", ", attempt, " times, and no token generated"));
       }
     }
   }

@@ -40,10 +40,10 @@ class RebootNode : public Verb {
       if (execution.IsCancelled()) return absl::CancelledError();
       host_.clock->Sleep(kPeriod);
     }
-    return FailureStatus(v1::Failure::NEEDS_OPERATOR,
-                         absl::StrCat("the node did not go down within ",
-                                      absl::FormatDuration(kShutdownLimit)),
-                         "See systemctl list-jobs for what holds the shutdown up.");
+    return FailureStatus(
+        v1::Failure::NEEDS_OPERATOR,
+        absl::StrCat("the node did not go down within ", absl::FormatDuration(kShutdownLimit)),
+        "See systemctl list-jobs for what holds the shutdown up.");
   }
 
   absl::Duration CheckPeriod() const override { return absl::Seconds(5); }

@@ -11,7 +11,8 @@
 
 namespace npufleet::verbs {
 
-// InvalidArgument without a boot id: a reboot that was decided for no boot in particular could be done twice.
+// InvalidArgument without a boot id: a reboot that was decided for no boot in particular could be
+// done twice.
 absl::StatusOr<std::unique_ptr<Verb>> MakeRebootNode(const v1::RebootNode& reboot,
                                                      const v1::Subject& subject, host::Host& host);
 

@@ -114,8 +114,7 @@ class RunContainer : public Verb {
 
   // The daemon's message often is the signature of its cause (CTR-02, RTM-04).
   absl::Status Explained(const absl::Status& status) const {
-    std::optional<v1::Failure> failure =
-        MatchSignature("container", std::string(status.message()));
+    std::optional<v1::Failure> failure = MatchSignature("container", std::string(status.message()));
     return failure.has_value() ? FailureStatus(*failure) : Annotate(status, "docker run");
   }
 
@@ -133,8 +132,8 @@ class RunContainer : public Verb {
     return Annotate(host_.docker->RemoveContainer(found->id), "docker rm");
   }
 
-  // An image whose command ends at once is "started" for a moment (CTR-03): it must still be the same
-  // running container around an exec.
+  // An image whose command ends at once is "started" for a moment (CTR-03): it must still be the
+  // same running container around an exec.
   absl::Status ProveThatItStays(const host::DockerContainer& started, Execution& execution) {
     RETURN_IF_ERROR(MustRun(started));
     host::ExecSpec exec;
@@ -177,8 +176,8 @@ absl::StatusOr<host::ContainerSpec> ToContainerSpec(const v1::RunContainer& run,
   host::ContainerSpec spec;
   spec.name = run.name();
   const auto image = subject.inputs().find("image");
-  spec.image = image != subject.inputs().end() && !image->second.empty() ? image->second
-                                                                         : run.image();
+  spec.image =
+      image != subject.inputs().end() && !image->second.empty() ? image->second : run.image();
   if (spec.name.empty()) return absl::InvalidArgumentError("run_container: no name");
   if (spec.image.empty()) return absl::InvalidArgumentError("run_container: no image");
   spec.privileged = run.privileged();

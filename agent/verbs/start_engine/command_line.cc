@@ -16,14 +16,15 @@
 namespace npufleet::verbs {
 namespace {
 
-constexpr EngineVersion kExpertParallel = {0, 8, 0};    // vllm #14305
-constexpr EngineVersion kNoReasoningFlag = {0, 10, 0};  // vllm #20979
-constexpr EngineVersion kOnlyV1 = {0, 10, 0};           // vllm-ascend 0.10.0rc1
+constexpr EngineVersion kExpertParallel = {0, 8, 0};        // vllm #14305
+constexpr EngineVersion kNoReasoningFlag = {0, 10, 0};      // vllm #20979
+constexpr EngineVersion kOnlyV1 = {0, 10, 0};               // vllm-ascend 0.10.0rc1
 constexpr EngineVersion kReasoningParserAlone = {0, 9, 0};  // vllm #17452
 
 std::string Number(double value) { return absl::StrCat(value); }
 
-// "--distributed_executor_backend=ray" -> "distributed-executor-backend"; empty for what is no long option.
+// "--distributed_executor_backend=ray" -> "distributed-executor-backend"; empty for what is no long
+// option.
 std::string OptionName(std::string_view argument) {
   if (argument.substr(0, 2) != "--" || argument.size() < 3) return "";
   const std::string_view name = argument.substr(2, argument.find_first_of("=.") - 2);
@@ -154,8 +155,8 @@ class Builder {
 }  // namespace
 
 std::optional<EngineVersion> ParseEngineVersion(std::string_view output) {
-  static const std::regex pattern(R"(^(?:vllm[ /])?v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?[\w.+-]*$)",
-                                  std::regex::icase);
+  static const std::regex pattern(
+      R"(^(?:vllm[ /])?v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?[\w.+-]*$)", std::regex::icase);
   std::optional<EngineVersion> version;
   for (absl::string_view line : absl::StrSplit(std::string(output), absl::ByAnyChar("\r\n"))) {
     const std::string text(absl::StripAsciiWhitespace(line));
@@ -187,7 +188,8 @@ std::set<std::string> ParseHelp(std::string_view output) {
            (absl::ascii_isalnum(output[end]) || output[end] == '-' || output[end] == '_')) {
       ++end;
     }
-    const bool starts_word = at == 0 || (!absl::ascii_isalnum(output[at - 1]) && output[at - 1] != '-');
+    const bool starts_word =
+        at == 0 || (!absl::ascii_isalnum(output[at - 1]) && output[at - 1] != '-');
     if (starts_word && end > at + 2) options.insert(OptionName(output.substr(at, end - at)));
     at = end;
   }

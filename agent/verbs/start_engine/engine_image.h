@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the vLLM of an image says about itself. Asked once for each image in the life of the agent: it
-// imports torch, which takes many seconds.
+// What the vLLM of an image says about itself. Asked once for each image in the life of the agent:
+// it imports torch, which takes many seconds.
 #ifndef AGENT_VERBS_START_ENGINE_ENGINE_IMAGE_H_
 #define AGENT_VERBS_START_ENGINE_ENGINE_IMAGE_H_
 

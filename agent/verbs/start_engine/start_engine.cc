@@ -132,9 +132,9 @@ class StartEngine : public Verb {
                      host_.docker->InspectContainer(start_.container()));
     std::map<std::string, std::string> environment(start_.engine().environment().begin(),
                                                    start_.engine().environment().end());
-    ASSIGN_OR_RETURN(const EngineImage image,
-                     AskEngineImage(host_, start_.container(), container.image_id, environment,
-                                    execution));
+    ASSIGN_OR_RETURN(
+        const EngineImage image,
+        AskEngineImage(host_, start_.container(), container.image_id, environment, execution));
     ASSIGN_OR_RETURN(EngineCommandLine line, BuildCommandLine(start_.model_path(), start_.engine(),
                                                               image.version, image.options));
     for (const std::string& note : line.notes) execution.Log(absl::StrCat("note: ", note));
@@ -142,8 +142,8 @@ class StartEngine : public Verb {
     RETURN_IF_ERROR(WaitForPort(execution));
     RETURN_IF_ERROR(WaitForRay(execution));
 
-    const std::string log = absl::StrCat("/var/log/npufleet/engine-",
-                                         absl::ToUnixSeconds(host_.clock->Now()), ".log");
+    const std::string log =
+        absl::StrCat("/var/log/npufleet/engine-", absl::ToUnixSeconds(host_.clock->Now()), ".log");
     for (const auto& [name, value] : line.environment) {
       execution.Log(absl::StrCat("export ", name, "=", ShellQuoted(value)));
     }
@@ -156,8 +156,8 @@ class StartEngine : public Verb {
     serve.environment[kStampVariable] = subject_.stamp();
     serve.environment[kLogVariable] = log;
     serve.detach = true;
-    RETURN_IF_ERROR(Annotate(
-        ExecInContainer(host_, start_.container(), serve, &execution).status(), "vllm serve"));
+    RETURN_IF_ERROR(Annotate(ExecInContainer(host_, start_.container(), serve, &execution).status(),
+                             "vllm serve"));
     return log;
   }
 
@@ -176,7 +176,8 @@ class StartEngine : public Verb {
     return AwaitStartup(host_, want, execution);
   }
 
-  // All processes of this task, of whatever stamp: the server first, its children if they outlive it.
+  // All processes of this task, of whatever stamp: the server first, its children if they outlive
+  // it.
   absl::Status EndServers(Execution& execution) {
     const auto remaining = [this]() -> absl::StatusOr<std::vector<host::ProcessInfo>> {
       ASSIGN_OR_RETURN(const bool runs, ContainerRuns(host_, start_.container()));
@@ -195,24 +196,22 @@ class StartEngine : public Verb {
 
   absl::Status WaitForPort(Execution& execution) {
     host::ListeningPort holder;
-    absl::Status waited = WaitUntil(
-        host_, execution, "freeing the port", kPortLimit, absl::Milliseconds(500),
-        [&]() -> absl::StatusOr<bool> {
-          ASSIGN_OR_RETURN(const std::vector<host::ListeningPort> ports,
-                           host_.system->ListeningTcpPorts());
-          for (const host::ListeningPort& port : ports) {
-            if (port.port != start_.engine().port()) continue;
-            holder = port;
-            return false;
-          }
-          return true;
-        });
+    absl::Status waited = WaitUntil(host_, execution, "freeing the port", kPortLimit,
+                                    absl::Milliseconds(500), [&]() -> absl::StatusOr<bool> {
+                                      ASSIGN_OR_RETURN(const std::vector<host::ListeningPort> ports,
+                                                       host_.system->ListeningTcpPorts());
+                                      for (const host::ListeningPort& port : ports) {
+                                        if (port.port != start_.engine().port()) continue;
+                                        holder = port;
+                                        return false;
+                                      }
+                                      return true;
+                                    });
     if (!absl::IsDeadlineExceeded(waited)) return waited;
-    return SignedFailure(
-        v1::Failure::NEEDS_OPERATOR, "SRV-22",
-        absl::StrCat("port ", start_.engine().port(), " is held by process ", holder.pid, " (",
-                     holder.command, ")"),
-        "It is not ours: stop it, or choose another engine.port in the spec.");
+    return SignedFailure(v1::Failure::NEEDS_OPERATOR, "SRV-22",
+                         absl::StrCat("port ", start_.engine().port(), " is held by process ",
+                                      holder.pid, " (", holder.command, ")"),
+                         "It is not ours: stop it, or choose another engine.port in the spec.");
   }
 
   absl::Status WaitForRay(Execution& execution) {
@@ -220,12 +219,12 @@ class StartEngine : public Verb {
     absl::Status waited = WaitUntil(
         host_, execution, "waiting for Ray's NPUs", kRayLimit, kRayPeriod,
         [&]() -> absl::StatusOr<bool> {
-          cluster = AskRay(host_, start_.container(), start_.address(), start_.ray_port(),
-                           &execution);
+          cluster =
+              AskRay(host_, start_.container(), start_.address(), start_.ray_port(), &execution);
           if (absl::IsCancelled(cluster.status())) return cluster.status();
           if (!cluster.ok()) return false;
-          execution.Log(absl::StrCat("Ray: ", cluster->nodes.size(), " nodes, ",
-                                     cluster->npu_total, " NPU, ", cluster->npu_free, " free"));
+          execution.Log(absl::StrCat("Ray: ", cluster->nodes.size(), " nodes, ", cluster->npu_total,
+                                     " NPU, ", cluster->npu_free, " free"));
           return RayFault(*cluster).ok();
         });
     if (!absl::IsDeadlineExceeded(waited)) return waited;
@@ -236,10 +235,9 @@ class StartEngine : public Verb {
 
   // Why the server cannot start on this cluster.
   absl::Status RayFault(const RayCluster& cluster) const {
-    const std::string seen = absl::StrCat("Ray has ", cluster.nodes.size(), " of ",
-                                          start_.expected_nodes(), " nodes, ", cluster.npu_total,
-                                          " of ", start_.expected_chips(), " NPU, ",
-                                          cluster.npu_free, " free");
+    const std::string seen = absl::StrCat(
+        "Ray has ", cluster.nodes.size(), " of ", start_.expected_nodes(), " nodes, ",
+        cluster.npu_total, " of ", start_.expected_chips(), " NPU, ", cluster.npu_free, " free");
     if (cluster.nodes.size() < start_.expected_nodes()) {
       return SignedFailure(v1::Failure::REDO, "RAW-05", seen, "A worker has left: it joins again.",
                            "ray-worker");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `vllm serve` in the head's container, over the Ray that runs there. Token: PID@start of the server.
+// `vllm serve` in the head's container, over the Ray that runs there. Token: PID@start of the
+// server.
 #ifndef AGENT_VERBS_START_ENGINE_START_ENGINE_H_
 #define AGENT_VERBS_START_ENGINE_START_ENGINE_H_
 
@@ -12,7 +13,8 @@
 namespace npufleet::verbs {
 
 // A Check says present when the server's process lives and its port is open: whether it generates
-// is for the probe. A server that still loads is absent, and Apply waits for it instead of starting another.
+// is for the probe. A server that still loads is absent, and Apply waits for it instead of starting
+// another.
 absl::StatusOr<std::unique_ptr<Verb>> MakeStartEngine(const v1::StartEngine& start,
                                                       const v1::Subject& subject, host::Host& host);
 

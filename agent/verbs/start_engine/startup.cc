@@ -84,8 +84,8 @@ class Startup {
   }
 
   absl::Status Lost(std::string_view symptom) const {
-    return FailureStatus(faults_.Cause(absl::StrCat(
-        std::string(symptom), "; log ", want_.log_path, " in container ", want_.container)));
+    return FailureStatus(faults_.Cause(absl::StrCat(std::string(symptom), "; log ", want_.log_path,
+                                                    " in container ", want_.container)));
   }
 
   // The HTTP status, 0 without an answer.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From the start of the process to an open endpoint: follows the server's log in the container, asks
-// /health, and gives up as soon as the start is known to be lost.
+// From the start of the process to an open endpoint: follows the server's log in the container,
+// asks /health, and gives up as soon as the start is known to be lost.
 #ifndef AGENT_VERBS_START_ENGINE_STARTUP_H_
 #define AGENT_VERBS_START_ENGINE_STARTUP_H_
 
@@ -24,9 +24,10 @@ struct StartupWant {
   std::function<absl::StatusOr<bool>()> is_alive;  // whether the server's process lives
 };
 
-// OK when /health says 200 and /v1/models lists the model. The log's lines go to the operation's log, and
-// its phases to its progress. Fails when the process ends, when a rank is known to have failed, when no line
-// came for 10 minutes, and at the deadline; each time with the earliest cause in the log.
+// OK when /health says 200 and /v1/models lists the model. The log's lines go to the operation's
+// log, and its phases to its progress. Fails when the process ends, when a rank is known to have
+// failed, when no line came for 10 minutes, and at the deadline; each time with the earliest cause
+// in the log.
 absl::Status AwaitStartup(host::Host& host, const StartupWant& want, Execution& execution);
 
 }  // namespace npufleet::verbs

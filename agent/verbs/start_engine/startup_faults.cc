@@ -21,14 +21,13 @@ constexpr const char* kWrappers[] = {"NET-11", "SRV-23", "SRV-24", "RUN-01", "RU
 // Lines that a start that succeeds shows, too.
 constexpr const char* kHarmless[] = {"SRV-04", "SRV-05", "NET-16", "RUN-05"};
 // One rank has failed, and its server waits for it.
-constexpr const char* kFatal[] = {"SRV-09", "SRV-11", "SRV-20", "SRV-24", "NET-06", "NET-07",
-                                  "NET-08", "NET-09", "NET-10", "NET-13", "RUN-03", "RUN-07",
-                                  "RUN-08"};
+constexpr const char* kFatal[] = {"SRV-09", "SRV-11", "SRV-20", "SRV-24", "NET-06",
+                                  "NET-07", "NET-08", "NET-09", "NET-10", "NET-13",
+                                  "RUN-03", "RUN-07", "RUN-08"};
 
 template <size_t size>
 bool IsAmong(const std::string& signature, const char* const (&signatures)[size]) {
-  return std::find(std::begin(signatures), std::end(signatures), signature) !=
-         std::end(signatures);
+  return std::find(std::begin(signatures), std::end(signatures), signature) != std::end(signatures);
 }
 
 int SecondsWithoutPlacement(std::string_view line) {

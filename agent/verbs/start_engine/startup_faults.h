@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a starting vLLM's log says about why it will not start. Of 16 ranks most report consequences: the
-// earliest line with a signature of its own is the cause, whatever wraps it. Pure.
+// What a starting vLLM's log says about why it will not start. Of 16 ranks most report
+// consequences: the earliest line with a signature of its own is the cause, whatever wraps it.
+// Pure.
 #ifndef AGENT_VERBS_START_ENGINE_STARTUP_FAULTS_H_
 #define AGENT_VERBS_START_ENGINE_STARTUP_FAULTS_H_
 
@@ -21,8 +22,8 @@ class StartupFaults {
   // A rank is known to have failed: the others will wait for it for up to half an hour.
   bool IsFatal() const { return fatal_; }
 
-  // The earliest specific failure, else the earliest wrapper, else one of class TRANSIENT with `symptom`; with the log's
-  // last lines.
+  // The earliest specific failure, else the earliest wrapper, else one of class TRANSIENT with
+  // `symptom`; with the log's last lines.
   v1::Failure Cause(std::string_view symptom) const;
 
  private:

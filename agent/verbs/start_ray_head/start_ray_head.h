@@ -12,7 +12,8 @@
 namespace npufleet::verbs {
 
 absl::StatusOr<std::unique_ptr<Verb>> MakeStartRayHead(const v1::StartRayHead& start,
-                                                     const v1::Subject& subject, host::Host& host);
+                                                       const v1::Subject& subject,
+                                                       host::Host& host);
 
 }  // namespace npufleet::verbs
 

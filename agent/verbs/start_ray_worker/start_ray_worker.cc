@@ -91,9 +91,7 @@ class StartRayWorker : public Verb {
   absl::Duration CheckPeriod() const override { return absl::Seconds(5); }
 
  private:
-  std::string Head() const {
-    return absl::StrCat(start_.head_address(), ":", start_.head_port());
-  }
+  std::string Head() const { return absl::StrCat(start_.head_address(), ":", start_.head_port()); }
 
   static std::string Identity(const RayProcesses& ray) {
     return absl::StrCat(ray.NodeId(), " ", ray.raylet->pid, "@", ray.raylet->start_ticks);
@@ -123,13 +121,12 @@ class StartRayWorker : public Verb {
 
   // Whether the head lists the node of `ray` as alive.
   absl::StatusOr<bool> IsListed(const RayProcesses& ray, Execution* execution) {
-    ASSIGN_OR_RETURN(const RayCluster cluster,
-                     AskRay(host_, start_.container(), start_.head_address(), start_.head_port(),
-                            execution));
+    ASSIGN_OR_RETURN(
+        const RayCluster cluster,
+        AskRay(host_, start_.container(), start_.head_address(), start_.head_port(), execution));
     const std::string node = ray.NodeId();
-    const bool listed =
-        std::any_of(cluster.nodes.begin(), cluster.nodes.end(),
-                    [&](const RayNode& candidate) { return candidate.id == node; });
+    const bool listed = std::any_of(cluster.nodes.begin(), cluster.nodes.end(),
+                                    [&](const RayNode& candidate) { return candidate.id == node; });
     if (listed) JoinedRaylets::Instance().Add(Identity(ray));
     return listed;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `ray start --address` in the container: a raylet that the head's GCS lists as alive. Token: its node.
+// `ray start --address` in the container: a raylet that the head's GCS lists as alive. Token: its
+// node.
 #ifndef AGENT_VERBS_START_RAY_WORKER_START_RAY_WORKER_H_
 #define AGENT_VERBS_START_RAY_WORKER_START_RAY_WORKER_H_
 
@@ -12,7 +13,8 @@
 namespace npufleet::verbs {
 
 absl::StatusOr<std::unique_ptr<Verb>> MakeStartRayWorker(const v1::StartRayWorker& start,
-                                                     const v1::Subject& subject, host::Host& host);
+                                                         const v1::Subject& subject,
+                                                         host::Host& host);
 
 }  // namespace npufleet::verbs
 

@@ -23,7 +23,9 @@ constexpr char kTarget[] = "/var/cache/driver.run";
 class FetchTest : public ::testing::Test {
  protected:
   FetchTest() {
-    callbacks_.log = [this](std::string_view line) { log_ += absl::StrCat(std::string(line), "\n"); };
+    callbacks_.log = [this](std::string_view line) {
+      log_ += absl::StrCat(std::string(line), "\n");
+    };
     artifact_.set_url(kUrl);
     artifact_.set_sha256(kAbc);
   }
@@ -64,8 +66,9 @@ TEST_F(FetchTest, AWrongDigestRemovesTheFileAndNamesBoth) {
   node_.http().Serve(kUrl, "other");
   const absl::Status status = Fetch().status();
   EXPECT_EQ(ClassOf(status), v1::Failure::CONFIG);
-  EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr(kAbc), HasSubstr("d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53")));
+  EXPECT_THAT(
+      std::string(status.message()),
+      AllOf(HasSubstr(kAbc), HasSubstr("d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53")));
   EXPECT_TRUE(node_.files().List("/var/cache")->empty());
 }
 
@@ -92,24 +95,24 @@ TEST_F(FetchTest, RefusesPlainHttpWithoutADigest) {
 
 TEST_F(FetchTest, ResumesWhatIsOfTheSameFile) {
   int calls = 0;
-  node_.http().On("GET", kUrl, [&](const host::HttpRequest& request)
-                      -> absl::StatusOr<host::HttpResponse> {
-    if (++calls == 1) {
-      host::HttpResponse head;
-      head.status = 200;
-      head.headers = {{"etag", "\"e\""}, {"content-length", "3"}};
-      request.on_head(head);
-      request.on_data("ab");
-      return absl::UnavailableError("cut");
-    }
-    EXPECT_EQ(request.headers.at("Range"), "bytes=2-");
-    EXPECT_EQ(request.headers.at("If-Range"), "\"e\"");
-    host::HttpResponse rest;
-    rest.status = 206;
-    rest.headers = {{"content-range", "bytes 2-2/3"}, {"etag", "\"e\""}};
-    rest.body = "c";
-    return rest;
-  });
+  node_.http().On("GET", kUrl,
+                  [&](const host::HttpRequest& request) -> absl::StatusOr<host::HttpResponse> {
+                    if (++calls == 1) {
+                      host::HttpResponse head;
+                      head.status = 200;
+                      head.headers = {{"etag", "\"e\""}, {"content-length", "3"}};
+                      request.on_head(head);
+                      request.on_data("ab");
+                      return absl::UnavailableError("cut");
+                    }
+                    EXPECT_EQ(request.headers.at("Range"), "bytes=2-");
+                    EXPECT_EQ(request.headers.at("If-Range"), "\"e\"");
+                    host::HttpResponse rest;
+                    rest.status = 206;
+                    rest.headers = {{"content-range", "bytes 2-2/3"}, {"etag", "\"e\""}};
+                    rest.body = "c";
+                    return rest;
+                  });
   ASSERT_TRUE(Fetch().ok()) << log_;
   EXPECT_EQ(Content(), "abc");
 }
@@ -166,7 +169,8 @@ TEST_F(FetchTest, NoSuchFileOrNoRightIsConfigAtOnce) {
     node_.http().On("GET", kUrl, code, "");
     const absl::Status status = Fetch().status();
     EXPECT_EQ(ClassOf(status), v1::Failure::CONFIG);
-    EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat(kUrl, " answers HTTP ", code)));
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(absl::StrCat(kUrl, " answers HTTP ", code)));
   }
   EXPECT_EQ(node_.http().Requests().size(), 2u);
 }
@@ -219,9 +223,8 @@ TEST_F(FetchTest, ComesThroughARealServerThatCutsTheConnection) {
   ASSERT_TRUE(path.ok()) << path.status() << log_;
   EXPECT_EQ(node.files().Read("/data/model.bin").value(), body);
   EXPECT_EQ(last, body.size());
-  EXPECT_THAT(server.Requests(),
-              ElementsAre("GET /model.bin", HasSubstr("bytes="), HasSubstr("bytes="),
-                          HasSubstr("bytes=")));
+  EXPECT_THAT(server.Requests(), ElementsAre("GET /model.bin", HasSubstr("bytes="),
+                                             HasSubstr("bytes="), HasSubstr("bytes=")));
 }
 
 }  // namespace

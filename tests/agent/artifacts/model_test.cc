@@ -156,9 +156,9 @@ TEST_F(ModelTest, ComparesByTimeAndByContent) {
   EXPECT_THAT(FullCompare(node_.host(), kFolder, manifest, 2, {}).value(), IsEmpty());
   ASSERT_TRUE(node_.files().Write("/data2/Qwen3/a.safetensors", "abX").ok());
   ASSERT_TRUE(node_.files().Write("/data2/Qwen3/sub/config.json", "{} ").ok());
-  EXPECT_THAT(FullCompare(node_.host(), kFolder, manifest, 2, {}).value(),
-              ElementsAre(HasSubstr("a.safetensors: sha256 "),
-                          "sub/config.json: 3 bytes instead of 2"));
+  EXPECT_THAT(
+      FullCompare(node_.host(), kFolder, manifest, 2, {}).value(),
+      ElementsAre(HasSubstr("a.safetensors: sha256 "), "sub/config.json: 3 bytes instead of 2"));
   ASSERT_TRUE(node_.files().RemoveAll("/data2/Qwen3/sub").ok());
   EXPECT_THAT(QuickCompare(node_.files(), kFolder, manifest).back(), "sub/config.json: missing");
 }

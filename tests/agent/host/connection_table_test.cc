@@ -16,11 +16,16 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 constexpr std::string_view kTable =
-    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-    "   0: 0F00A8C0:18EB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 41 1 0\n"
-    "   1: 1500A8C0:C350 0F00A8C0:18EB 01 00000000:00000000 00:00000000 00000000     0        0 42 1 0\n"
-    "   2: 1500A8C0:C351 0F00A8C0:18EB 06 00000000:00000000 00:00000000 00000000     0        0 43 1 0\n"
-    "   3: 1500A8C0:C352 0F00A8C0:18EC 01 00000000:00000000 00:00000000 00000000     0        0 44 1 0\n";
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+    "inode\n"
+    "   0: 0F00A8C0:18EB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 41 "
+    "1 0\n"
+    "   1: 1500A8C0:C350 0F00A8C0:18EB 01 00000000:00000000 00:00000000 00000000     0        0 42 "
+    "1 0\n"
+    "   2: 1500A8C0:C351 0F00A8C0:18EB 06 00000000:00000000 00:00000000 00000000     0        0 43 "
+    "1 0\n"
+    "   3: 1500A8C0:C352 0F00A8C0:18EC 01 00000000:00000000 00:00000000 00000000     0        0 44 "
+    "1 0\n";
 
 TEST(ConnectionTable, FindsEstablishedSocketsOfTheRemoteEnd) {
   EXPECT_THAT(EstablishedInodes(kTable, "192.168.0.15", 6379), ElementsAre(42));

@@ -171,7 +171,8 @@ TEST_F(DockerTest, LoadsAnArchiveUnderTheRoot) {
   routes_.Post("/images/load", [&](const httplib::Request& request, httplib::Response& response) {
     sent = request.body;
     response.set_content(
-        "{\"status\":\"Loading layer\",\"progressDetail\":{\"current\":5,\"total\":9},\"id\":\"5f70\"}\n"
+        "{\"status\":\"Loading "
+        "layer\",\"progressDetail\":{\"current\":5,\"total\":9},\"id\":\"5f70\"}\n"
         "{\"stream\":\"Loaded image: quay.io/a:v1\\n\"}\n"
         "{\"stream\":\"Loaded image ID: sha256:77\\n\"}\n",
         "application/json");
@@ -179,8 +180,8 @@ TEST_F(DockerTest, LoadsAnArchiveUnderTheRoot) {
   daemon_.Start();
   ASSERT_TRUE(node_.files().Write("/archives/a.tar", "tar bytes").ok());
   std::vector<std::string> lines;
-  const auto loaded = docker_->LoadImage(
-      "/archives/a.tar", nullptr, [&](std::string_view line) { lines.emplace_back(line); });
+  const auto loaded = docker_->LoadImage("/archives/a.tar", nullptr,
+                                         [&](std::string_view line) { lines.emplace_back(line); });
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_THAT(*loaded, ElementsAre("quay.io/a:v1", "sha256:77"));
   EXPECT_EQ(sent, "tar bytes");
@@ -212,8 +213,9 @@ TEST_F(DockerTest, ExecSeparatesTheStreamsAndGivesTheExitCode) {
                  response.status = 201;
                  response.set_content(R"({"Id":"e1"})", "application/json");
                });
-  routes_.Post("/exec/e1/start", Answer(200, Frame(1, "one\ntw") + Frame(2, "\x1b[31moops\x1b[0m\n") +
-                                                 Frame(1, "o\n")));
+  routes_.Post(
+      "/exec/e1/start",
+      Answer(200, Frame(1, "one\ntw") + Frame(2, "\x1b[31moops\x1b[0m\n") + Frame(1, "o\n")));
   std::atomic<int> inspected = 0;
   routes_.Get("/exec/e1/json", [&](const httplib::Request&, httplib::Response& response) {
     response.set_content(++inspected == 1 ? R"({"Running":true,"ExitCode":null,"Pid":9})"
@@ -272,23 +274,25 @@ TEST_F(DockerTest, AnExecIsKilledWithItsChildrenAtItsDeadline) {
 
 TEST_F(DockerTest, TellsEventsUntilTheDaemonGoes) {
   routes_.Get("/events",
-              Answer(200, "{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"4fa6\","
-                          "\"Attributes\":{\"name\":\"vllm-server\",\"exitCode\":\"137\"}}}\n"));
+              Answer(200,
+                     "{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"4fa6\","
+                     "\"Attributes\":{\"name\":\"vllm-server\",\"exitCode\":\"137\"}}}\n"));
   daemon_.Start();
   std::vector<std::string> events;
-  const absl::Status status = docker_->WatchEvents(nullptr, [&](const Docker::ContainerEvent& event) {
-    events.push_back(absl::StrCat(event.action, " ", event.id, " ", event.name));
-  });
+  const absl::Status status =
+      docker_->WatchEvents(nullptr, [&](const Docker::ContainerEvent& event) {
+        events.push_back(absl::StrCat(event.action, " ", event.id, " ", event.name));
+      });
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(events, ElementsAre("die 4fa6 vllm-server"));
 }
 
 TEST(DockerStreamTest, DecodesFramesByteByByte) {
   std::string out, err;
-  FrameDecoder decoder([&](int stream, std::string_view bytes) {
-    (stream == 2 ? err : out).append(bytes);
-  });
-  for (char byte : Frame(1, "ab") + Frame(2, std::string(300, 'e')) + Frame(1, "") + Frame(1, "c")) {
+  FrameDecoder decoder(
+      [&](int stream, std::string_view bytes) { (stream == 2 ? err : out).append(bytes); });
+  for (char byte :
+       Frame(1, "ab") + Frame(2, std::string(300, 'e')) + Frame(1, "") + Frame(1, "c")) {
     decoder.Add(std::string_view(&byte, 1));
   }
   EXPECT_EQ(out, "abc");

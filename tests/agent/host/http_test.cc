@@ -48,9 +48,8 @@ TEST_F(HttpTest, SendsMethodHeadersAndBody) {
   server_.routes().Put("/x", [&](const httplib::Request& request, httplib::Response&) {
     seen = absl::StrCat(request.get_header_value("Authorization"), " ", request.body);
   });
-  server_.routes().Delete("/x", [&](const httplib::Request&, httplib::Response& response) {
-    response.status = 204;
-  });
+  server_.routes().Delete(
+      "/x", [&](const httplib::Request&, httplib::Response& response) { response.status = 204; });
   server_.Start();
   HttpRequest request = Get("/x");
   request.method = "PUT";

@@ -102,7 +102,8 @@ TEST_F(SubprocessTest, TellsEachLineAsItComes) {
   std::vector<std::string> lines;
   ProcessOptions options;
   options.on_line = [&](std::string_view line) { lines.emplace_back(line); };
-  ASSERT_TRUE(subprocess_->Run({"printf", "\\033[31mred\\033[0m\\n50%%\\r100%%\\nlast"}, options).ok());
+  ASSERT_TRUE(
+      subprocess_->Run({"printf", "\\033[31mred\\033[0m\\n50%%\\r100%%\\nlast"}, options).ok());
   EXPECT_THAT(lines, ElementsAre("red", "50%", "100%", "last"));
 }
 

@@ -50,7 +50,10 @@ TEST_F(SystemTest, ListsInterfaces) {
 }
 
 TEST_F(SystemTest, TakesTheInterfacesOfARootThatNamesThem) {
-  ASSERT_TRUE(node_.files().Write("/etc/npufleet/interfaces", "lo 127.77.1.2\nlo 127.77.1.3\neth9 198.18.0.1\n").ok());
+  ASSERT_TRUE(
+      node_.files()
+          .Write("/etc/npufleet/interfaces", "lo 127.77.1.2\nlo 127.77.1.3\neth9 198.18.0.1\n")
+          .ok());
   const auto interfaces = system_->Interfaces();
   ASSERT_TRUE(interfaces.ok()) << interfaces.status();
   ASSERT_EQ(interfaces->size(), 2u);
@@ -133,7 +136,8 @@ TEST(ProcessTreeTest, ReadsAStatLineWhoseCommandHoldsBrackets) {
 
 TEST(ProcessTreeTest, FindsTheContainerInEitherCgroup) {
   const std::string id(64, 'a');
-  EXPECT_EQ(ContainerOfCgroup("12:cpu:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n"), id);
+  EXPECT_EQ(ContainerOfCgroup("12:cpu:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n"),
+            id);
   EXPECT_EQ(ContainerOfCgroup("0::/system.slice/docker-" + id + ".scope\n"), id);
   EXPECT_EQ(ContainerOfCgroup("0::/system.slice/sshd.service\n"), "");
 }

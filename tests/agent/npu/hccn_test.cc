@@ -35,7 +35,8 @@ TEST(HccnTest, LinkIsUpDownOrNotSaid) {
 
 TEST(HccnTest, TlsSwitchIsReadFromItsBrackets) {
   EXPECT_EQ(ParseHccnTls(ReadSample("tls_switch.txt")), false);
-  EXPECT_EQ(ParseHccnTls("dev_id:0, tls switch[1](0:disable, 1:enable), tls preconfigured[1]\n"), true);
+  EXPECT_EQ(ParseHccnTls("dev_id:0, tls switch[1](0:disable, 1:enable), tls preconfigured[1]\n"),
+            true);
   EXPECT_FALSE(ParseHccnTls("tls switch[").has_value());
   EXPECT_FALSE(ParseHccnTls("tls switch[7]").has_value());
 }
@@ -55,7 +56,8 @@ TEST(HccnTest, NetdetectAndGatewayAreAddresses) {
 
 TEST(HccnTest, APingIsCounted) {
   std::optional<HccnPing> ping = ParseHccnPing(
-      "device 3 PING 192.168.1.1\nrecv seq=0,time=1.418000ms\n3 packets transmitted, 2 received, 33.33% packet loss\n");
+      "device 3 PING 192.168.1.1\nrecv seq=0,time=1.418000ms\n3 packets transmitted, 2 received, "
+      "33.33% packet loss\n");
   ASSERT_TRUE(ping.has_value());
   EXPECT_EQ(ping->transmitted, 3);
   EXPECT_EQ(ping->received, 2);

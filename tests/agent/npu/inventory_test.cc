@@ -29,7 +29,8 @@ std::string ReadSample(const std::string& name) {
 TEST(InventoryTest, NpuSmiIsReadWithTheLibraryPathOfTheDriver) {
   fakes::FakeHost node;
   node.programs().On({"npu-smi", "info"}, ReadSample("910B3_8card_24.1.rc1.b030.txt"));
-  ASSERT_TRUE(node.files().Write("/usr/local/Ascend/firmware/version.info", "Version=7.5.0.1.129\n").ok());
+  ASSERT_TRUE(
+      node.files().Write("/usr/local/Ascend/firmware/version.info", "Version=7.5.0.1.129\n").ok());
   v1::Inventory inventory = ReadInventory(node.host());
   EXPECT_THAT(inventory.chips(), SizeIs(8));
   EXPECT_EQ(inventory.driver_version(), "24.1.rc1.b030");
@@ -59,18 +60,23 @@ TEST(InventoryTest, ADriverThatDoesNotAnswerIsAWarningWithItsCode) {
 
 TEST(InventoryTest, ATinyDeadlineEndsAToolThatHangs) {
   fakes::FakeHost node;
-  node.programs().On({"npu-smi", "info"}, [](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
-    EXPECT_LE(call.options.deadline, absl::Seconds(30));
-    return absl::DeadlineExceededError("killed after 20 s");
-  });
+  node.programs().On(
+      {"npu-smi", "info"},
+      [](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
+        EXPECT_LE(call.options.deadline, absl::Seconds(30));
+        return absl::DeadlineExceededError("killed after 20 s");
+      });
   EXPECT_THAT(ReadInventory(node.host()).warnings(), ElementsAre(HasSubstr("killed after 20 s")));
 }
 
 TEST(InventoryTest, AChipThatIsNotOkIsAskedForItsCodes) {
   fakes::FakeHost node;
-  node.programs().On({"npu-smi", "info"}, absl::StrReplaceAll(ReadSample("910B3_8card_24.1.rc1.b030.txt"),
-                                                              {{"| 0     910B3               | OK   ", "| 0     910B3               | Alarm"}}));
-  node.programs().On({"npu-smi", "info", "-t", "health", "-i", "0", "-c", "0"}, ReadSample("910A_health_Alarm_3codes.txt"));
+  node.programs().On({"npu-smi", "info"},
+                     absl::StrReplaceAll(ReadSample("910B3_8card_24.1.rc1.b030.txt"),
+                                         {{"| 0     910B3               | OK   ",
+                                           "| 0     910B3               | Alarm"}}));
+  node.programs().On({"npu-smi", "info", "-t", "health", "-i", "0", "-c", "0"},
+                     ReadSample("910A_health_Alarm_3codes.txt"));
   v1::Inventory inventory = ReadInventory(node.host());
   EXPECT_EQ(inventory.chips(0).health(), v1::Chip::ALARM);
   EXPECT_THAT(inventory.chips(0).error_codes(), ElementsAre("A4025021", "8C03A000", "8C084E00"));
@@ -80,8 +86,10 @@ TEST(InventoryTest, AChipThatIsNotOkIsAskedForItsCodes) {
 TEST(InventoryTest, AnOkBesideFailedReadingsStaysUnknownWhateverTheHealthQuerySays) {
   fakes::FakeHost node;
   node.programs().On({"npu-smi", "info"},
-                     absl::StrReplaceAll(ReadSample("910B3_8card_24.1.rc1.b030.txt"), {{"3318 / 65536", "0    / 0    "}}));
-  node.programs().On({"npu-smi", "info", "-t", "health", "-i", "0", "-c", "0"}, ReadSample("910A_health_OK.txt"));
+                     absl::StrReplaceAll(ReadSample("910B3_8card_24.1.rc1.b030.txt"),
+                                         {{"3318 / 65536", "0    / 0    "}}));
+  node.programs().On({"npu-smi", "info", "-t", "health", "-i", "0", "-c", "0"},
+                     ReadSample("910A_health_OK.txt"));
   EXPECT_EQ(ReadInventory(node.host()).chips(0).health(), v1::Chip::HEALTH_UNKNOWN);
 }
 
@@ -103,8 +111,10 @@ TEST(InventoryTest, TheTableShowsADashWhereNothingIsKnown) {
   inventory.add_warnings("the chip on bus 0000:82:00.0 answers nothing any more");
   EXPECT_EQ(RenderInventoryTable(inventory),
             "driver unknown, firmware unknown, read by unknown\n"
-            "NPU  CHIP  DAVINCI  NAME  HEALTH  CODES  POWER(W)  TEMP(C)  HBM(MiB)  MEMORY(MiB)  AICORE(%)  BUS  PROCESSES\n"
-            "3    0     -        -     GONE    -      -         -        -         -            -          -    -\n"
+            "NPU  CHIP  DAVINCI  NAME  HEALTH  CODES  POWER(W)  TEMP(C)  HBM(MiB)  MEMORY(MiB)  "
+            "AICORE(%)  BUS  PROCESSES\n"
+            "3    0     -        -     GONE    -      -         -        -         -            -  "
+            "        -    -\n"
             "warning: the chip on bus 0000:82:00.0 answers nothing any more\n");
 }
 

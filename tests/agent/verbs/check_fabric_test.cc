@@ -28,7 +28,9 @@ class CheckFabricTest : public ::testing::Test {
   void Answer(int chip, const std::string& what, const std::string& text, int exit_code = 0) {
     node_.programs().On({"hccn_tool", "-i", absl::StrCat(chip), what, "-g"}, text, "", exit_code);
   }
-  v1::Observation Check() { return (*MakeCheckFabric(want_, v1::Subject(), node_.host()))->Check(); }
+  v1::Observation Check() {
+    return (*MakeCheckFabric(want_, v1::Subject(), node_.host()))->Check();
+  }
 
   fakes::FakeHost node_;
   v1::CheckFabric want_;
@@ -68,9 +70,12 @@ TEST_F(CheckFabricTest, WhatTheToolDoesNotSayIsUnknown) {
 TEST_F(CheckFabricTest, ApplyWaitsForALinkAndNamesWhatStays) {
   node_.system().SetUptime(absl::Minutes(1));
   int calls = 0;
-  node_.programs().On({"hccn_tool", "-i", "0", "-link", "-g"}, [&](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
-    return host::ProcessResult{0, ++calls < 3 ? "link status: DOWN\n" : "link status: UP\n", "", false};
-  });
+  node_.programs().On(
+      {"hccn_tool", "-i", "0", "-link", "-g"},
+      [&](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+        return host::ProcessResult{0, ++calls < 3 ? "link status: DOWN\n" : "link status: UP\n", "",
+                                   false};
+      });
   fakes::FakeExecution execution(node_.host());
   EXPECT_TRUE((*MakeCheckFabric(want_, v1::Subject(), node_.host()))->Apply(execution).ok());
   EXPECT_EQ(calls, 3);

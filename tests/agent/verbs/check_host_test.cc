@@ -49,7 +49,8 @@ TEST_F(CheckHostTest, AHostThatFitsIsPresentByItsSystemAndArchitecture) {
 TEST_F(CheckHostTest, AWrongArchitectureIsAConfigFailureThatNamesBoth) {
   node_.system().SetArchitecture("x86_64");
   EXPECT_EQ(Check().failure().class_(), v1::Failure::CONFIG);
-  EXPECT_THAT(Check().reason(), HasSubstr("this node is x86_64, the spec's artifacts are for aarch64"));
+  EXPECT_THAT(Check().reason(),
+              HasSubstr("this node is x86_64, the spec's artifacts are for aarch64"));
 }
 
 TEST_F(CheckHostTest, AnInterfaceOrAddressThatTheNodeHasNotNamesWhatItHas) {
@@ -97,7 +98,10 @@ TEST_F(CheckHostTest, SpaceIsMeasuredOnceAndNotHeldAgainstARolloutThatUsedIt) {
   ASSERT_TRUE(Apply().ok());
   EXPECT_EQ(Check().state(), v1::Observation::PRESENT);
   // It was enough for that much once; now the disk is nearly full.
-  ASSERT_TRUE(node_.files().Write("/var/lib/npufleet/agent/disk-space-seen.json", R"({"/data2": 1073741824})").ok());
+  ASSERT_TRUE(
+      node_.files()
+          .Write("/var/lib/npufleet/agent/disk-space-seen.json", R"({"/data2": 1073741824})")
+          .ok());
   (*want_.mutable_min_free_gib())["/data2"] = 1 << 30;
   EXPECT_EQ(Check().state(), v1::Observation::PRESENT);
 }

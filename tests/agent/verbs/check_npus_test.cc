@@ -22,7 +22,8 @@ std::string Table(int chips) {
       "| NPU   Name | Health | Power(W) Temp(C) Hugepages-Usage(page)|\n"
       "| Chip | Bus-Id | AICore(%) Memory-Usage(MB) HBM-Usage(MB) |\n";
   for (int i = 0; i < chips; ++i) {
-    absl::StrAppend(&text, "| ", i, " 910B3 | OK | 92.0 39 0 / 0 |\n| 0 | 0000:C", i, ":00.0 | 0 0 / 0 3314 / 65536 |\n");
+    absl::StrAppend(&text, "| ", i, " 910B3 | OK | 92.0 39 0 / 0 |\n| 0 | 0000:C", i,
+                    ":00.0 | 0 0 / 0 3314 / 65536 |\n");
   }
   return absl::StrCat(text, "+====+\n");
 }
@@ -59,16 +60,19 @@ TEST_F(CheckNpusTest, AMissingChipIsUnknownAtFirstAndHardwareLater) {
 
 TEST_F(CheckNpusTest, ADriverThatIsNotReadyIsUnknownAtFirst) {
   node_.system().SetUptime(absl::Minutes(1));
-  node_.programs().On({"npu-smi", "info"}, "dcmi module initialize failed. ret is -8005\n", "", 187);
+  node_.programs().On({"npu-smi", "info"}, "dcmi module initialize failed. ret is -8005\n", "",
+                      187);
   v1::Observation seen = Make()->Check();
   EXPECT_EQ(seen.state(), v1::Observation::UNKNOWN);
   EXPECT_THAT(seen.reason(), HasSubstr("-8005"));
 }
 
 TEST_F(CheckNpusTest, AToolThatHangsSaysNothingAboutTheChips) {
-  node_.programs().On({"npu-smi", "info"}, [](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
-    return absl::DeadlineExceededError("killed");
-  });
+  node_.programs().On(
+      {"npu-smi", "info"},
+      [](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+        return absl::DeadlineExceededError("killed");
+      });
   EXPECT_EQ(Make()->Check().state(), v1::Observation::UNKNOWN);
 }
 
@@ -80,9 +84,11 @@ TEST_F(CheckNpusTest, WithoutAToolTheDriverIsGone) {
 TEST_F(CheckNpusTest, ApplyWaitsForTheChips) {
   node_.system().SetUptime(absl::Minutes(1));
   int calls = 0;
-  node_.programs().On({"npu-smi", "info"}, [&](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
-    return host::ProcessResult{0, Table(++calls < 4 ? 1 : 2), "", false};
-  });
+  node_.programs().On(
+      {"npu-smi", "info"},
+      [&](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+        return host::ProcessResult{0, Table(++calls < 4 ? 1 : 2), "", false};
+      });
   fakes::FakeExecution execution(node_.host());
   EXPECT_TRUE(Make()->Apply(execution).ok());
   EXPECT_EQ(calls, 4);

@@ -54,8 +54,8 @@ EngineCommandLine BuildFor(const v1::Engine& engine, EngineVersion version) {
 TEST(EngineCommandLine, IsTheRunbooksForTheRunbooksVersion) {
   const EngineCommandLine line = BuildFor(RunbookEngine(), {0, 8, 4});
   EXPECT_EQ(Line(line), kRunbookLine);
-  EXPECT_THAT(line.environment, UnorderedElementsAre(Pair("VLLM_TEST_ENABLE_EP", "1"),
-                                                     Pair("VLLM_USE_V1", "0")));
+  EXPECT_THAT(line.environment,
+              UnorderedElementsAre(Pair("VLLM_TEST_ENABLE_EP", "1"), Pair("VLLM_USE_V1", "0")));
   EXPECT_THAT(line.notes, ElementsAre(HasSubstr("VLLM_TEST_ENABLE_EP")));
 }
 
@@ -154,7 +154,8 @@ options:
 )";
 
 TEST(EngineCommandLine, UnderscoresAreDashesToTheHelp) {
-  EXPECT_TRUE(BuildCommandLine(kModel, RunbookEngine(), EngineVersion{0, 9, 1}, ParseHelp(kHelp)).ok());
+  EXPECT_TRUE(
+      BuildCommandLine(kModel, RunbookEngine(), EngineVersion{0, 9, 1}, ParseHelp(kHelp)).ok());
 }
 
 TEST(EngineCommandLine, NamesAnOptionThatTheImageDoesNotHave) {
@@ -170,8 +171,8 @@ TEST(EngineCommandLine, NamesAnOptionThatTheImageDoesNotHave) {
 
 TEST(EngineCommandLine, TakesWhatArgparseTakes) {
   v1::Engine engine = RunbookEngine();
-  for (const char* argument : {"--compilation-config.level", "3", "--no-enforce", "-tp", "16",
-                               "--port=8007"}) {
+  for (const char* argument :
+       {"--compilation-config.level", "3", "--no-enforce", "-tp", "16", "--port=8007"}) {
     engine.add_extra_args(argument);
   }
   EXPECT_TRUE(BuildCommandLine(kModel, engine, EngineVersion{0, 9, 1}, ParseHelp(kHelp)).ok());

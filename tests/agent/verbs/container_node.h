@@ -34,8 +34,8 @@ class ContainerNode : public fakes::FakeHost {
     Show();
   }
 
-  void Start(int pid, std::vector<std::string> argv,
-             std::map<std::string, std::string> environment, uint64_t start_ticks = 0) {
+  void Start(int pid, std::vector<std::string> argv, std::map<std::string, std::string> environment,
+             uint64_t start_ticks = 0) {
     host::ProcessInfo process;
     process.pid = pid;
     process.start_ticks = start_ticks == 0 ? static_cast<uint64_t>(pid) : start_ticks;

@@ -115,8 +115,9 @@ class HubModelTest : public FetchModelTest {
                       "\",\"Type\":\"blob\",\"Size\":", content.size(), ",\"Sha256\":\"",
                       Sha256(content), "\",\"Revision\":\"r1\"}");
     }
-    node_.http().On("GET", absl::StrCat(kHub, "/api/v1/models/Qwen/Qwen3-235B-A22B/repo/files"), 200,
-                    absl::StrCat("{\"Code\":200,\"Success\":true,\"Data\":{\"Files\":[", rows, "]}}"));
+    node_.http().On(
+        "GET", absl::StrCat(kHub, "/api/v1/models/Qwen/Qwen3-235B-A22B/repo/files"), 200,
+        absl::StrCat("{\"Code\":200,\"Success\":true,\"Data\":{\"Files\":[", rows, "]}}"));
     node_.http().On("GET", absl::StrCat(kHub, "/api/v1/models/Qwen/Qwen3-235B-A22B/repo?"),
                     [this](const host::HttpRequest& request) { return File(request); });
   }

@@ -30,16 +30,21 @@ class InstallDockerTest : public ::testing::Test {
     node_.http().Serve("http://origin/docker-28.0.4.tgz", "tgz");
     node_.docker().SetDown(true);
     node_.system().OnSystemctl({"is-active"}, "inactive\n", "", 3);
-    node_.system().OnSystemctl({"--no-block"}, [this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
-      Answer(node_.files().Exists("/usr/bin/dockerd") ? "28.0.4" : "20.10.24+dfsg1");
-      return host::ProcessResult{};
-    });
-    node_.programs().On({"tar"}, [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
-      for (const char* program : {"dockerd", "docker", "runc"}) {
-        EXPECT_TRUE(node_.files().Write(std::string("/usr/bin/.npufleet-docker/docker/") + program, "ELF").ok());
-      }
-      return host::ProcessResult{};
-    });
+    node_.system().OnSystemctl(
+        {"--no-block"}, [this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
+          Answer(node_.files().Exists("/usr/bin/dockerd") ? "28.0.4" : "20.10.24+dfsg1");
+          return host::ProcessResult{};
+        });
+    node_.programs().On(
+        {"tar"}, [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+          for (const char* program : {"dockerd", "docker", "runc"}) {
+            EXPECT_TRUE(
+                node_.files()
+                    .Write(std::string("/usr/bin/.npufleet-docker/docker/") + program, "ELF")
+                    .ok());
+          }
+          return host::ProcessResult{};
+        });
   }
 
   void Answer(const std::string& version) {
@@ -71,14 +76,17 @@ TEST_F(InstallDockerTest, TheArchiveBecomesProgramsAUnitAndADaemonThatAnswers) {
   ASSERT_TRUE(verb->Apply(execution).ok());
   EXPECT_TRUE(node_.files().Exists("/usr/bin/runc"));
   EXPECT_FALSE(node_.files().Exists("/usr/bin/.npufleet-docker"));
-  EXPECT_THAT(*node_.files().Read("/usr/lib/systemd/system/docker.service"), HasSubstr("ExecReload=/bin/kill -s HUP $MAINPID\n"));
+  EXPECT_THAT(*node_.files().Read("/usr/lib/systemd/system/docker.service"),
+              HasSubstr("ExecReload=/bin/kill -s HUP $MAINPID\n"));
   EXPECT_THAT(node_.system().SystemctlCalls(), Contains(fakes::Argv{"enable", "docker.service"}));
   EXPECT_EQ(verb->Check().state(), v1::Observation::PRESENT);
   EXPECT_EQ(verb->Check().token(), "28.0.4");
 }
 
 TEST_F(InstallDockerTest, AUnitThatSystemdNeverLoadedIsStartedNevertheless) {
-  node_.system().OnSystemctl({"reset-failed"}, "", "Failed to reset failed state of unit docker.service: Unit docker.service not loaded.\n", 1);
+  node_.system().OnSystemctl(
+      {"reset-failed"}, "",
+      "Failed to reset failed state of unit docker.service: Unit docker.service not loaded.\n", 1);
   fakes::FakeExecution execution(node_.host());
   EXPECT_TRUE(Make()->Apply(execution).ok());
 }
@@ -127,7 +135,8 @@ TEST_F(InstallDockerTest, AnInvalidDaemonJsonIsAConfigFailureBeforeAnythingIsDon
 TEST_F(InstallDockerTest, AServiceThatFailsIsExplainedByItsJournal) {
   node_.system().OnSystemctl({"--no-block"}, "");
   node_.system().OnSystemctl({"is-active"}, "failed\n", "", 3);
-  node_.programs().On({"journalctl"}, "failed to start daemon: Error initializing network controller: no bridge\n");
+  node_.programs().On({"journalctl"},
+                      "failed to start daemon: Error initializing network controller: no bridge\n");
   EXPECT_EQ(ApplyFails()->signature(), "DOC-05");
 }
 
@@ -136,7 +145,8 @@ TEST_F(InstallDockerTest, AStalePidFileIsTakenAwayForTheNextTry) {
   node_.system().OnSystemctl({"is-active"}, "failed\n", "", 3);
   ASSERT_TRUE(node_.files().Write("/var/run/docker.pid", "4711").ok());
   node_.programs().On({"journalctl"},
-                      "failed to start daemon, ensure docker is not running or delete /var/run/docker.pid: process with PID 4711 is still running\n");
+                      "failed to start daemon, ensure docker is not running or delete "
+                      "/var/run/docker.pid: process with PID 4711 is still running\n");
   EXPECT_EQ(ApplyFails()->class_(), v1::Failure::TRANSIENT);
   EXPECT_FALSE(node_.files().Exists("/var/run/docker.pid"));
 }
@@ -168,15 +178,17 @@ TEST_F(InstallDockerTest, PackagesComeFromTheDistribution) {
   want_.mutable_docker()->mutable_packages()->add_names("docker-ce");
   want_.mutable_docker()->mutable_packages()->add_names("containerd.io");
   want_.mutable_docker()->mutable_packages()->set_version("28.0.4");
-  node_.programs().On({"dnf"}, [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
-    EXPECT_TRUE(node_.files().Write("/usr/bin/dockerd", "ELF").ok());
-    return host::ProcessResult{};
-  });
+  node_.programs().On(
+      {"dnf"}, [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+        EXPECT_TRUE(node_.files().Write("/usr/bin/dockerd", "ELF").ok());
+        return host::ProcessResult{};
+      });
   fakes::FakeExecution execution(node_.host());
   ASSERT_TRUE(Make()->Apply(execution).ok());
   auto calls = node_.programs().Calls();
   ASSERT_FALSE(calls.empty());
-  EXPECT_THAT(calls[0].argv, ElementsAre("/usr/bin/dnf", "install", "-y", "docker-ce-28.0.4", "containerd.io"));
+  EXPECT_THAT(calls[0].argv,
+              ElementsAre("/usr/bin/dnf", "install", "-y", "docker-ce-28.0.4", "containerd.io"));
 }
 
 TEST(CompareVersionsTest, NumbersDecide) {

@@ -33,11 +33,17 @@ class InstallDriverTest : public ::testing::Test {
     SetArtifact(*want_.mutable_driver(), "driver.run");
     SetArtifact(*want_.mutable_firmware(), "firmware.run");
     EXPECT_TRUE(node_.files().Write("/etc/group", "root:x:0:\nHwHiAiUser:x:1000:\n").ok());
-    EXPECT_TRUE(node_.files().Write("/etc/passwd", "HwHiAiUser:x:1000:1000::/home/HwHiAiUser:/bin/bash\n").ok());
-    AnswerDriver("Driver package installed successfully! Reboot needed for installation/upgrade to take effect!");
-    Answer("firmware", [this] { WriteVersion("firmware", kFirmwareVersion); },
-           "Firmware package installed successfully! Reboot now or after driver installation for the "
-           "installation/upgrade to take effect.", 0);
+    EXPECT_TRUE(node_.files()
+                    .Write("/etc/passwd", "HwHiAiUser:x:1000:1000::/home/HwHiAiUser:/bin/bash\n")
+                    .ok());
+    AnswerDriver(
+        "Driver package installed successfully! Reboot needed for installation/upgrade to take "
+        "effect!");
+    Answer(
+        "firmware", [this] { WriteVersion("firmware", kFirmwareVersion); },
+        "Firmware package installed successfully! Reboot now or after driver installation for the "
+        "installation/upgrade to take effect.",
+        0);
     // The wall clock of the fake and the times of its files agree.
     node_.clock().SetWall(absl::Now());
   }
@@ -50,25 +56,33 @@ class InstallDriverTest : public ::testing::Test {
   }
 
   void WriteVersion(const std::string& package, const std::string& version) {
-    ASSERT_TRUE(node_.files().Write(absl::StrCat("/usr/local/Ascend/", package, "/version.info"),
-                                    absl::StrCat("Version=", version, "\npackage_version=", version, "\n")).ok());
+    ASSERT_TRUE(node_.files()
+                    .Write(absl::StrCat("/usr/local/Ascend/", package, "/version.info"),
+                           absl::StrCat("Version=", version, "\npackage_version=", version, "\n"))
+                    .ok());
   }
 
   // What the installer of `package` does when it is run: its effect, its output, its status.
-  void Answer(const std::string& package, std::function<void()> effect, const std::string& out, int exit_code) {
-    node_.programs().On({PathOf(package)}, [=](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
-      effect();
-      if (call.options.on_line) call.options.on_line(out);
-      return host::ProcessResult{exit_code, out + "\n", "", false};
-    });
+  void Answer(const std::string& package, std::function<void()> effect, const std::string& out,
+              int exit_code) {
+    node_.programs().On(
+        {PathOf(package)},
+        [=](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
+          effect();
+          if (call.options.on_line) call.options.on_line(out);
+          return host::ProcessResult{exit_code, out + "\n", "", false};
+        });
   }
 
   void AnswerDriver(const std::string& text) {
-    Answer("driver", [this] { WriteVersion("driver", kDriverVersion); }, absl::StrCat(kGreen, text, kPlain), 0);
+    Answer(
+        "driver", [this] { WriteVersion("driver", kDriverVersion); },
+        absl::StrCat(kGreen, text, kPlain), 0);
   }
 
   std::string PathOf(const std::string& package) const {
-    return absl::StrCat(const_cast<fakes::FakeHost&>(node_).root(), "/var/lib/npufleet/agent/artifacts/", package, ".run");
+    return absl::StrCat(const_cast<fakes::FakeHost&>(node_).root(),
+                        "/var/lib/npufleet/agent/artifacts/", package, ".run");
   }
 
   std::unique_ptr<Verb> Make() {
@@ -155,7 +169,8 @@ TEST_F(InstallDriverTest, ADriverThatTakesEffectAtOnceNeedsNoReboot) {
 }
 
 TEST_F(InstallDriverTest, AnInstallerThatExitsWithZeroAndInstallsNothingHasFailed) {
-  Answer("driver", [] {}, "Driver package installed successfully!", 0);
+  Answer(
+      "driver", [] {}, "Driver package installed successfully!", 0);
   auto verb = Make();
   fakes::FakeExecution execution(node_.host());
   absl::Status status = verb->Apply(execution);
@@ -167,27 +182,34 @@ TEST_F(InstallDriverTest, AnInstallerThatExitsWithZeroAndInstallsNothingHasFaile
 }
 
 TEST_F(InstallDriverTest, AFailureIsNamedByItsSignature) {
-  Answer("driver", [] {}, "[ERROR]Dkms install failed, details in : /var/log/ascend_seclog/ascend_install.log.", 1);
+  Answer(
+      "driver", [] {},
+      "[ERROR]Dkms install failed, details in : /var/log/ascend_seclog/ascend_install.log.", 1);
   fakes::FakeExecution execution(node_.host());
   std::optional<v1::Failure> failure = FailureOf(Make()->Apply(execution));
   ASSERT_TRUE(failure.has_value());
   EXPECT_EQ(failure->signature(), "DRV-03");
   EXPECT_EQ(failure->class_(), v1::Failure::NEEDS_OPERATOR);
-  EXPECT_THAT(Runs(), ElementsAre("driver --full --quiet")) << "no firmware after a driver that failed";
+  EXPECT_THAT(Runs(), ElementsAre("driver --full --quiet"))
+      << "no firmware after a driver that failed";
 }
 
 TEST_F(InstallDriverTest, FirmwareThatEndsWithTwoHasSucceeded) {
-  Answer("firmware", [this] { WriteVersion("firmware", kFirmwareVersion); }, "upgradePercentage: 100%", 2);
+  Answer(
+      "firmware", [this] { WriteVersion("firmware", kFirmwareVersion); }, "upgradePercentage: 100%",
+      2);
   fakes::FakeExecution execution(node_.host());
   EXPECT_TRUE(Make()->Apply(execution).ok());
 }
 
 TEST_F(InstallDriverTest, AnInstallerThatHangsIsKilledAtItsDeadline) {
   want_.mutable_install_deadline()->set_seconds(90);
-  node_.programs().On({PathOf("driver")}, [](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
-    EXPECT_EQ(call.options.deadline, absl::Seconds(90));
-    return absl::DeadlineExceededError("killed");
-  });
+  node_.programs().On(
+      {PathOf("driver")},
+      [](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
+        EXPECT_EQ(call.options.deadline, absl::Seconds(90));
+        return absl::DeadlineExceededError("killed");
+      });
   fakes::FakeExecution execution(node_.host());
   std::optional<v1::Failure> failure = FailureOf(Make()->Apply(execution));
   ASSERT_TRUE(failure.has_value());
@@ -196,13 +218,16 @@ TEST_F(InstallDriverTest, AnInstallerThatHangsIsKilledAtItsDeadline) {
 }
 
 TEST_F(InstallDriverTest, AnInstallerThatAsksAgainAndAgainIsStopped) {
-  node_.programs().On({PathOf("driver")}, [](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
-    for (int i = 0; i < 1000 && !call.options.cancelled(); ++i) {
-      call.options.on_line("driver required firmware version not match ,do you want to continue?  [y/n]");
-    }
-    EXPECT_TRUE(call.options.cancelled());
-    return absl::CancelledError("killed");
-  });
+  node_.programs().On(
+      {PathOf("driver")},
+      [](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
+        for (int i = 0; i < 1000 && !call.options.cancelled(); ++i) {
+          call.options.on_line(
+              "driver required firmware version not match ,do you want to continue?  [y/n]");
+        }
+        EXPECT_TRUE(call.options.cancelled());
+        return absl::CancelledError("killed");
+      });
   fakes::FakeExecution execution(node_.host());
   std::optional<v1::Failure> failure = FailureOf(Make()->Apply(execution));
   ASSERT_TRUE(failure.has_value());
@@ -249,7 +274,9 @@ TEST_F(InstallDriverTest, TheUserOfTheDriverIsMadeFirst) {
   fakes::FakeExecution execution(node_.host());
   ASSERT_TRUE(Make()->Apply(execution).ok());
   EXPECT_EQ(node_.programs().Count({"groupadd", "HwHiAiUser"}), 1);
-  EXPECT_EQ(node_.programs().Count({"useradd", "-g", "HwHiAiUser", "-d", "/home/HwHiAiUser", "-m", "HwHiAiUser"}), 1);
+  EXPECT_EQ(node_.programs().Count(
+                {"useradd", "-g", "HwHiAiUser", "-d", "/home/HwHiAiUser", "-m", "HwHiAiUser"}),
+            1);
   EXPECT_EQ(node_.programs().Calls()[0].argv[0], "groupadd");
 }
 
@@ -271,7 +298,8 @@ TEST_F(InstallDriverTest, PercentagesAreProgress) {
   fakes::FakeExecution execution(node_.host());
   ASSERT_TRUE(Make()->Apply(execution).ok());
   bool seen = false;
-  for (const v1::Progress& progress : execution.reports) seen = seen || (progress.done() == 40 && progress.unit() == "percent");
+  for (const v1::Progress& progress : execution.reports)
+    seen = seen || (progress.done() == 40 && progress.unit() == "percent");
   EXPECT_TRUE(seen);
 }
 

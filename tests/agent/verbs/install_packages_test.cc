@@ -19,10 +19,11 @@ class InstallPackagesTest : public ::testing::Test {
   InstallPackagesTest() {
     want_.add_install("wget");
     want_.set_skip_on_apt(true);
-    node_.programs().On({"yum"}, [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
-      node_.programs().On({"rpm"}, "wget-1.21\n");
-      return host::ProcessResult{};
-    });
+    node_.programs().On(
+        {"yum"}, [this](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+          node_.programs().On({"rpm"}, "wget-1.21\n");
+          return host::ProcessResult{};
+        });
     node_.programs().On({"rpm"}, "no package provides wget\n", "", 1);
   }
   std::unique_ptr<Verb> Make() { return *MakeInstallPackages(want_, v1::Subject(), node_.host()); }
@@ -58,7 +59,8 @@ TEST_F(InstallPackagesTest, AnUpdateIsDoneOnce) {
 }
 
 TEST_F(InstallPackagesTest, AFailureIsNamedByItsSignature) {
-  node_.programs().On({"yum"}, "", "No match for argument: wget\nError: Unable to find a match\n", 1);
+  node_.programs().On({"yum"}, "", "No match for argument: wget\nError: Unable to find a match\n",
+                      1);
   fakes::FakeExecution execution(node_.host());
   std::optional<v1::Failure> failure = FailureOf(Make()->Apply(execution));
   ASSERT_TRUE(failure.has_value());

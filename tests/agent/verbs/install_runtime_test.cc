@@ -32,12 +32,14 @@ class InstallRuntimeTest : public ::testing::Test {
     want_.mutable_installer()->set_sha256(Sha256Hex("run"));
     node_.http().Serve("http://origin/runtime.run", "run");
     Answer("runc");
-    node_.system().OnSystemctl({"--no-block", "restart"}, [this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
-      ++restarts_;
-      Answer(Configuration().value("default-runtime", "runc"));
-      return host::ProcessResult{};
-    });
-    node_.programs().On({Installer()}, [this](const fakes::FakeSubprocess::Call& call) { return Install(call); });
+    node_.system().OnSystemctl({"--no-block", "restart"},
+                               [this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
+                                 ++restarts_;
+                                 Answer(Configuration().value("default-runtime", "runc"));
+                                 return host::ProcessResult{};
+                               });
+    node_.programs().On({Installer()},
+                        [this](const fakes::FakeSubprocess::Call& call) { return Install(call); });
   }
 
   std::string Installer() { return node_.root() + "/var/lib/npufleet/agent/artifacts/runtime.run"; }
@@ -45,10 +47,15 @@ class InstallRuntimeTest : public ::testing::Test {
   // As the real one: writes its files and edits daemon.json.
   host::ProcessResult Install(const fakes::FakeSubprocess::Call& call) {
     stdin_ = call.options.stdin_text;
-    EXPECT_TRUE(node_.files().Write(std::string(kFolder) + "/ascend-docker-runtime", "ELF", 0755).ok());
-    EXPECT_TRUE(node_.files().Write(std::string(kFolder) + "/ascend_docker_runtime_install.info", "version=v6.0.0\narch=aarch64\n").ok());
+    EXPECT_TRUE(
+        node_.files().Write(std::string(kFolder) + "/ascend-docker-runtime", "ELF", 0755).ok());
+    EXPECT_TRUE(node_.files()
+                    .Write(std::string(kFolder) + "/ascend_docker_runtime_install.info",
+                           "version=v6.0.0\narch=aarch64\n")
+                    .ok());
     json configuration = installer_loses_keys_ ? json::object() : Configuration();
-    configuration["runtimes"]["ascend"] = {{"path", std::string(kFolder) + "/ascend-docker-runtime"}, {"runtimeArgs", json::array()}};
+    configuration["runtimes"]["ascend"] = {
+        {"path", std::string(kFolder) + "/ascend-docker-runtime"}, {"runtimeArgs", json::array()}};
     configuration["default-runtime"] = "ascend";
     EXPECT_TRUE(node_.files().Write(kDaemonJson, configuration.dump(), 0600).ok());
     return {0, "[INFO] ascend-docker-runtime install success\n", "", false};
@@ -104,13 +111,19 @@ TEST_F(InstallRuntimeTest, ItIsInstalledAndDockerRestartedOnce) {
 }
 
 TEST_F(InstallRuntimeTest, AUsersKeysStayAndAreNoPartOfTheToken) {
-  ASSERT_TRUE(node_.files().Write(kDaemonJson, R"({"registry-mirrors": ["https://mirror.example"], "runtimes": {"mine": {"path": "/x"}}})").ok());
+  ASSERT_TRUE(
+      node_.files()
+          .Write(
+              kDaemonJson,
+              R"({"registry-mirrors": ["https://mirror.example"], "runtimes": {"mine": {"path": "/x"}}})")
+          .ok());
   installer_loses_keys_ = true;
   ApplyWell();
   EXPECT_EQ(Configuration()["registry-mirrors"][0], "https://mirror.example");
   EXPECT_EQ(Configuration()["runtimes"]["mine"]["path"], "/x");
   EXPECT_EQ(Configuration()["default-runtime"], "ascend");
-  EXPECT_THAT(*node_.files().Read("/etc/docker/daemon.json.npufleet-backup"), HasSubstr("registry-mirrors"));
+  EXPECT_THAT(*node_.files().Read("/etc/docker/daemon.json.npufleet-backup"),
+              HasSubstr("registry-mirrors"));
   std::string token = Make()->Check().token();
   json changed = Configuration();
   changed["debug"] = true;
@@ -143,11 +156,18 @@ TEST_F(InstallRuntimeTest, ASilentDockerIsUnknown) {
 }
 
 TEST_F(InstallRuntimeTest, ALicenceIsAcceptedOnlyInTheOperatorsName) {
-  node_.programs().On({Installer()}, [this](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
-    if (call.options.on_line) call.options.on_line("Do you accept the EULA to install Ascend-docker-runtime?[Y/N]");
-    if (call.options.stdin_text == "Y\n") return Install(call);
-    return host::ProcessResult{0, "Do you accept the EULA to install Ascend-docker-runtime?[Y/N]\n[INFO] reject EULA, quit to install\n", "", false};
-  });
+  node_.programs().On(
+      {Installer()},
+      [this](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
+        if (call.options.on_line)
+          call.options.on_line("Do you accept the EULA to install Ascend-docker-runtime?[Y/N]");
+        if (call.options.stdin_text == "Y\n") return Install(call);
+        return host::ProcessResult{
+            0,
+            "Do you accept the EULA to install Ascend-docker-runtime?[Y/N]\n[INFO] reject EULA, "
+            "quit to install\n",
+            "", false};
+      });
   std::optional<v1::Failure> failure = FailureOf(Apply());
   ASSERT_TRUE(failure.has_value());
   EXPECT_EQ(failure->signature(), "RTM-01");
@@ -174,12 +194,15 @@ TEST_F(InstallRuntimeTest, AnInvalidDaemonJsonIsAConfigFailure) {
 
 TEST_F(InstallRuntimeTest, ADockerThatDoesNotStartGetsItsFormerConfigurationBack) {
   ASSERT_TRUE(node_.files().Write(kDaemonJson, R"({"hosts": ["fd://"]})").ok());
-  node_.system().OnSystemctl({"--no-block", "restart"}, [this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
-    node_.docker().SetDown(true);
-    return host::ProcessResult{};
-  });
+  node_.system().OnSystemctl({"--no-block", "restart"},
+                             [this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
+                               node_.docker().SetDown(true);
+                               return host::ProcessResult{};
+                             });
   node_.system().OnSystemctl({"is-active"}, "failed\n", "", 3);
-  node_.programs().On({"journalctl"}, "unable to configure the Docker daemon with file /etc/docker/daemon.json: invalid\n");
+  node_.programs().On(
+      {"journalctl"},
+      "unable to configure the Docker daemon with file /etc/docker/daemon.json: invalid\n");
   EXPECT_EQ(FailureOf(Apply())->signature(), "DOC-03");
   EXPECT_EQ(*node_.files().Read(kDaemonJson), R"({"hosts": ["fd://"]})");
 }

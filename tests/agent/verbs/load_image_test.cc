@@ -42,9 +42,7 @@ class LoadImageTest : public ::testing::Test {
     }
   }
 
-  std::unique_ptr<Verb> Make() {
-    return MakeLoadImage(load_, v1::Subject(), node_.host()).value();
-  }
+  std::unique_ptr<Verb> Make() { return MakeLoadImage(load_, v1::Subject(), node_.host()).value(); }
 
   v1::LoadImage load_;
   fakes::FakeHost node_;

@@ -162,10 +162,11 @@ TEST_F(RunContainerTest, CannotSeeWithoutDocker) {
 }
 
 TEST_F(RunContainerTest, AContainerWhoseCommandEndsIsAFailure) {
-  node_.docker().OnExec({"true"}, [this](const host::ExecSpec&) -> absl::StatusOr<host::ExecResult> {
-    node_.docker().Kill("vllm-server-qwen3-235b", 0);
-    return host::ExecResult{};
-  });
+  node_.docker().OnExec({"true"},
+                        [this](const host::ExecSpec&) -> absl::StatusOr<host::ExecResult> {
+                          node_.docker().Kill("vllm-server-qwen3-235b", 0);
+                          return host::ExecResult{};
+                        });
   const v1::Failure failure = ToFailure(Make(RunbookSubject())->Apply(execution_));
   EXPECT_EQ(failure.signature(), "CTR-03");
   EXPECT_EQ(failure.class_(), v1::Failure::CONFIG);
@@ -186,8 +187,8 @@ TEST_F(RunContainerTest, StopsAndRemoves) {
   ASSERT_TRUE(verb->Stop(execution_).ok());
   EXPECT_EQ(verb->Check().state(), v1::Observation::ABSENT);
   ASSERT_TRUE(verb->Stop(execution_).ok());
-  EXPECT_THAT(node_.docker().Changes(), ElementsAre("stop vllm-server-qwen3-235b",
-                                                    "remove vllm-server-qwen3-235b"));
+  EXPECT_THAT(node_.docker().Changes(),
+              ElementsAre("stop vllm-server-qwen3-235b", "remove vllm-server-qwen3-235b"));
 }
 
 TEST_F(RunContainerTest, StartsNothingOnceCancelled) {

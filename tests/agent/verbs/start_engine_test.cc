@@ -46,8 +46,8 @@ class StartEngineTest : public ::testing::Test {
 
     // What an image says of itself is kept in the process: each test has its own image.
     host::DockerContainer container = node_.docker().InspectContainer(kContainer).value();
-    container.image_id = absl::StrCat(
-        "sha256:", ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    container.image_id =
+        absl::StrCat("sha256:", ::testing::UnitTest::GetInstance()->current_test_info()->name());
     node_.docker().AddContainer(container);
 
     node_.docker().OnExec(EntryArgv({"vllm", "--version"}), "INFO plugin\n0.9.1\n");
@@ -209,10 +209,11 @@ TEST_F(StartEngineTest, TheServersEndIsExplainedByItsLog) {
 }
 
 TEST_F(StartEngineTest, AFailedRankEndsTheStartAtOnce) {
-  log_lines_ = {"(RayWorkerWrapper pid=860) Error executing method 'init_device'. This might cause "
-                "deadlock in distributed execution.",
-                "(RayWorkerWrapper pid=860) RuntimeError: NPU out of memory. Tried to allocate "
-                "30.00 MiB (NPU 3; 60.96 GiB total capacity)"};
+  log_lines_ = {
+      "(RayWorkerWrapper pid=860) Error executing method 'init_device'. This might cause "
+      "deadlock in distributed execution.",
+      "(RayWorkerWrapper pid=860) RuntimeError: NPU out of memory. Tried to allocate "
+      "30.00 MiB (NPU 3; 60.96 GiB total capacity)"};
   after_log_ = nullptr;
   const absl::Duration start = node_.clock().Elapsed();
   const v1::Failure failure = ToFailure(Make()->Apply(execution_));
@@ -231,7 +232,8 @@ TEST_F(StartEngineTest, ASilentServerIsGivenUp) {
 }
 
 TEST_F(StartEngineTest, AnotherServersPortIsNotOurs) {
-  node_.system().SetListeningTcpPorts({{.port = 8006, .pid = 42, .command = "nginx", .container = ""}});
+  node_.system().SetListeningTcpPorts(
+      {{.port = 8006, .pid = 42, .command = "nginx", .container = ""}});
   const v1::Failure failure = ToFailure(Make()->Apply(execution_));
   EXPECT_EQ(failure.signature(), "SRV-22");
   EXPECT_THAT(failure.symptom(), HasSubstr("nginx"));
@@ -306,12 +308,14 @@ TEST_F(StartEngineTest, AnImageWithoutVllmIsTheSpecs) {
 
 TEST(StartupFaultsTest, AShortWaitForRaysNpusIsNoFault) {
   StartupFaults faults;
-  faults.Read("INFO ray_utils.py] Waiting for creating a placement group of specs for 10 seconds. "
-              "specs=[{'NPU': 1.0}]. Check `ray status` to see if you have enough resources.");
+  faults.Read(
+      "INFO ray_utils.py] Waiting for creating a placement group of specs for 10 seconds. "
+      "specs=[{'NPU': 1.0}]. Check `ray status` to see if you have enough resources.");
   EXPECT_FALSE(faults.IsFatal());
   EXPECT_EQ(faults.Cause("ended").signature(), "");
-  faults.Read("INFO ray_utils.py] Waiting for creating a placement group of specs for 150 seconds. "
-              "specs=[{'NPU': 1.0}]. Check `ray status` to see if you have enough resources.");
+  faults.Read(
+      "INFO ray_utils.py] Waiting for creating a placement group of specs for 150 seconds. "
+      "specs=[{'NPU': 1.0}]. Check `ray status` to see if you have enough resources.");
   EXPECT_TRUE(faults.IsFatal());
   EXPECT_EQ(faults.Cause("ended").signature(), "SRV-05");
 }

@@ -28,8 +28,7 @@ std::vector<std::string> GcsArgv() {
 
 std::vector<std::string> RayletArgv(const std::string& node) {
   std::vector<std::string> argv = {
-      "/usr/lib/python3/ray/core/src/ray/raylet/raylet",
-      "--node_ip_address=192.168.0.15",
+      "/usr/lib/python3/ray/core/src/ray/raylet/raylet", "--node_ip_address=192.168.0.15",
       "--python_worker_command=python3 default_worker.py --session-name=nested",
       "--gcs-address=192.168.0.15:6379", std::string("--session-name=") + kSession};
   if (!node.empty()) argv.push_back("--node_id=" + node);
@@ -52,12 +51,11 @@ class RayTest : public ::testing::Test {
 
   // `ray start` succeeds, and these processes are there afterwards.
   void OnRayStart(std::function<void()> start) {
-    node_.docker().OnExec(
-        EntryArgv({"ray", "start"}),
-        [start](const host::ExecSpec&) -> absl::StatusOr<host::ExecResult> {
-          start();
-          return host::ExecResult{0, "Ray runtime started.\n", ""};
-        });
+    node_.docker().OnExec(EntryArgv({"ray", "start"}),
+                          [start](const host::ExecSpec&) -> absl::StatusOr<host::ExecResult> {
+                            start();
+                            return host::ExecResult{0, "Ray runtime started.\n", ""};
+                          });
   }
 
   void AnswerAsk(const std::string& answer) {
@@ -127,7 +125,8 @@ TEST_F(StartRayHeadTest, StopsWhatIsThereBeforeItStarts) {
 
 TEST_F(StartRayHeadTest, KillsWhatRayStopLeaves) {
   StartHead("h0");
-  node_.docker().OnExec(EntryArgv({"ray", "stop", "--force"}), "Stopped only 3 out of 4 Ray processes\n");
+  node_.docker().OnExec(EntryArgv({"ray", "stop", "--force"}),
+                        "Stopped only 3 out of 4 Ray processes\n");
   ASSERT_TRUE(Make()->Stop(execution_).ok());
   EXPECT_THAT(node_.system().Signals(), Contains(std::pair(501, 9)));
   EXPECT_THAT(node_.system().Signals(), Contains(std::pair(502, 9)));
@@ -199,9 +198,12 @@ class StartRayWorkerTest : public RayTest {
     start_.add_chips(0);
     start_.add_chips(1);
     OnRayStart([this] { StartRaylet("w1"); });
-    AnswerAsk("@@{\"nodes\": [{\"id\": \"aa11\", \"address\": \"192.168.0.14\", \"npu\": 2.0}, "
-              "{\"id\": \"" + id_ + "\", \"address\": \"192.168.0.15\", \"npu\": 2.0}], "
-              "\"total\": 4.0, \"free\": 4.0}\n");
+    AnswerAsk(
+        "@@{\"nodes\": [{\"id\": \"aa11\", \"address\": \"192.168.0.14\", \"npu\": 2.0}, "
+        "{\"id\": \"" +
+        id_ +
+        "\", \"address\": \"192.168.0.15\", \"npu\": 2.0}], "
+        "\"total\": 4.0, \"free\": 4.0}\n");
   }
 
   void StartRaylet(const std::string& stamp) {
@@ -226,10 +228,9 @@ TEST_F(StartRayWorkerTest, JoinsAndIsNamedByItsRayNode) {
   std::unique_ptr<Verb> verb = Make();
   EXPECT_EQ(verb->Check().state(), v1::Observation::ABSENT);
   ASSERT_TRUE(verb->Apply(execution_).ok());
-  EXPECT_EQ(Starts()[0].argv,
-            EntryArgv({"ray", "start", "--address=192.168.0.14:6379",
-                       "--node-ip-address=192.168.0.15", "--resources={\"NPU\": 2}",
-                       "--disable-usage-stats"}));
+  EXPECT_EQ(Starts()[0].argv, EntryArgv({"ray", "start", "--address=192.168.0.14:6379",
+                                         "--node-ip-address=192.168.0.15",
+                                         "--resources={\"NPU\": 2}", "--disable-usage-stats"}));
   EXPECT_EQ(verb->Check().state(), v1::Observation::PRESENT);
   EXPECT_EQ(verb->Check().token(), id_);
   EXPECT_EQ(Asks(), 1u);

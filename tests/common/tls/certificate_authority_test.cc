@@ -95,7 +95,8 @@ TEST_F(CertificateAuthorityTest, TheDigestIdentifiesTheAuthority) {
   const std::string digest = Sha256OfCertificate(authority_.ca_pem()).value();
   EXPECT_EQ(digest.size(), 64u);
   EXPECT_EQ(digest, Sha256OfCertificate(authority_.ca_pem()).value());
-  EXPECT_NE(digest, Sha256OfCertificate(CertificateAuthority::Create("fleet CA")->ca_pem()).value());
+  EXPECT_NE(digest,
+            Sha256OfCertificate(CertificateAuthority::Create("fleet CA")->ca_pem()).value());
 }
 
 TEST_F(CertificateAuthorityTest, RenewalIsDueAtTwoThirdsOfTheLife) {

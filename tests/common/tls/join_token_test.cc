@@ -14,8 +14,7 @@ const std::string kSecret(64, 'a');
 const std::string kDigest(64, '0');
 
 TEST(JoinTokenTest, ParsesWhatItFormats) {
-  const JoinToken token =
-      ParseJoinToken(FormatJoinToken({"node-b", kSecret, kDigest})).value();
+  const JoinToken token = ParseJoinToken(FormatJoinToken({"node-b", kSecret, kDigest})).value();
   EXPECT_EQ(token.node, "node-b");
   EXPECT_EQ(token.secret, kSecret);
   EXPECT_EQ(token.ca_sha256, kDigest);

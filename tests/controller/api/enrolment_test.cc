@@ -100,8 +100,8 @@ TEST_F(EnrolmentTest, ABrokenRequestDoesNotUseTheTokenUp) {
   request.csr = "nonsense";
   EXPECT_EQ(CodeOf(request), absl::StatusCode::kInvalidArgument);
   request.csr = csr;
-  for (const char* address : {"", "192.168.0.16:0", "192.168.0.16:x", ":7602",
-                              "0.0.0.0:7602", "a,DNS:controller:7602"}) {
+  for (const char* address :
+       {"", "192.168.0.16:0", "192.168.0.16:x", ":7602", "0.0.0.0:7602", "a,DNS:controller:7602"}) {
     request.address = address;
     EXPECT_EQ(CodeOf(request), absl::StatusCode::kInvalidArgument) << address;
   }

@@ -190,10 +190,10 @@ inline tls::Identity MakeIdentity(const tls::CertificateAuthority& authority,
   tls::Identity identity;
   identity.ca_pem = authority.ca_pem();
   identity.key_pem = tls::GenerateKey().value();
-  identity.certificate_pem =
-      authority.Sign(tls::MakeCsr(identity.key_pem, name, "127.0.0.1").value(), role, name,
-                     {"127.0.0.1"})
-          .value();
+  identity.certificate_pem = authority
+                                 .Sign(tls::MakeCsr(identity.key_pem, name, "127.0.0.1").value(),
+                                       role, name, {"127.0.0.1"})
+                                 .value();
   return identity;
 }
 

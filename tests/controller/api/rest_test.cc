@@ -27,8 +27,7 @@ class RestTest : public ::testing::Test {
         store_(store::NodeStore::Open(folder_.path() + "/npufleet.db", true).value()),
         enrolment_(*store_, authority_, clock_, nullptr),
         rest_(view_, *store_, &enrolment_) {
-    EXPECT_TRUE(
-        store_->AddBearer(tls::Sha256Hex(kBearer), {"web", "viewer"}, absl::Now()).ok());
+    EXPECT_TRUE(store_->AddBearer(tls::Sha256Hex(kBearer), {"web", "viewer"}, absl::Now()).ok());
     view_.SetRollout("alpha", 1);
     view_.SetRollout("beta", 1);
     view_.SetRollout("gamma", 1);
@@ -56,8 +55,7 @@ class RestTest : public ::testing::Test {
   static Json Body(const RestAnswer& answer) {
     return Json::parse(answer.body, nullptr, /*allow_exceptions=*/false);
   }
-  Json Ok(const std::string& path,
-          const std::multimap<std::string, std::string>& parameters = {}) {
+  Json Ok(const std::string& path, const std::multimap<std::string, std::string>& parameters = {}) {
     const RestAnswer answer = Get(path, parameters);
     EXPECT_EQ(answer.status, 200) << path << " " << answer.body;
     EXPECT_EQ(answer.content_type, "application/json");

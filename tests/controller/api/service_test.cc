@@ -34,9 +34,9 @@ class ServiceTest : public ::testing::Test {
       absl::MutexLock lock(&mutex_);
       audit_.push_back(record);
     };
-    server_ = ApiServer::Start("127.0.0.1:0", MakeIdentity(authority_, "controller", "controller"),
-                               parts)
-                  .value();
+    server_ =
+        ApiServer::Start("127.0.0.1:0", MakeIdentity(authority_, "controller", "controller"), parts)
+            .value();
   }
 
   std::string Address() const { return absl::StrCat("127.0.0.1:", server_->port()); }
@@ -111,10 +111,10 @@ TEST_F(ServiceTest, AClientRefusesAServerOfAForeignAuthority) {
 
 TEST_F(ServiceTest, AnExpiredCertificateGetsNoByte) {
   tls::Identity identity = MakeIdentity(authority_, "admin", "admin");
-  identity.certificate_pem =
-      authority_.Sign(tls::MakeCsr(identity.key_pem, "admin", "").value(), "admin", "admin", {},
-                      -absl::Minutes(1))
-          .value();
+  identity.certificate_pem = authority_
+                                 .Sign(tls::MakeCsr(identity.key_pem, "admin", "").value(), "admin",
+                                       "admin", {}, -absl::Minutes(1))
+                                 .value();
   EXPECT_EQ(Version(*Connect(tls::ClientCredentials(identity))), grpc::StatusCode::UNAVAILABLE);
 }
 

@@ -24,12 +24,28 @@ Graph SmallGraph(uint64_t revision = 1) {
   graph.revision = revision;
   graph.tasks = {
       {.id = "driver@a", .stage = "driver", .node = "a", .want = "d", .disturbs = true},
-      {.id = "image@a", .stage = "image", .node = "a", .want = "i", .prepares = true, .interruptible = true,
+      {.id = "image@a",
+       .stage = "image",
+       .node = "a",
+       .want = "i",
+       .prepares = true,
+       .interruptible = true,
        .locks = {{"docker", false}}},
-      {.id = "container@a", .stage = "container", .node = "a", .needs = {"driver@a", "image@a"}, .want = "c",
-       .running = true, .disturbs = true, .locks = {{"docker", false}}},
-      {.id = "serve@a", .stage = "serve", .node = "a", .needs = {"container@a"}, .want = "s",
-       .running = true, .disturbs = true},
+      {.id = "container@a",
+       .stage = "container",
+       .node = "a",
+       .needs = {"driver@a", "image@a"},
+       .want = "c",
+       .running = true,
+       .disturbs = true,
+       .locks = {{"docker", false}}},
+      {.id = "serve@a",
+       .stage = "serve",
+       .node = "a",
+       .needs = {"container@a"},
+       .want = "s",
+       .running = true,
+       .disturbs = true},
       {.id = "probe@a", .stage = "probe", .node = "a", .needs = {"serve@a"}, .want = "p"},
   };
   return graph;
@@ -52,14 +68,17 @@ class StepTest : public testing::Test {
     for (const Command& command : result.commands) {
       if (auto* check = std::get_if<CheckTask>(&command)) checks_.push_back(check->task);
       if (auto* start = std::get_if<StartOperation>(&command)) starts_.push_back(*start);
-      if (auto* cancel = std::get_if<CancelOperation>(&command)) cancels_.push_back(cancel->operation);
+      if (auto* cancel = std::get_if<CancelOperation>(&command))
+        cancels_.push_back(cancel->operation);
     }
   }
 
   std::vector<std::string> Started() const {
     std::vector<std::string> names;
     for (const StartOperation& start : starts_) {
-      const char* action = start.action == Action::kStop ? "stop " : start.action == Action::kReboot ? "reboot " : "";
+      const char* action = start.action == Action::kStop     ? "stop "
+                           : start.action == Action::kReboot ? "reboot "
+                                                             : "";
       names.push_back(absl::StrCat(action, start.task.empty() ? start.node : start.task));
     }
     return names;
@@ -75,8 +94,10 @@ class StepTest : public testing::Test {
   void Succeed(const std::string& id, const std::string& token) {
     ASSERT_TRUE(Of(id).operation.has_value()) << id << ": " << Of(id).reason;
     const bool stop = Of(id).operation->action == Action::kStop;
-    Tell(OperationEnded{Of(id).operation->operation, Result::kSucceeded,
-                        {.sight = stop ? Sight::kAbsent : Sight::kPresent, .token = stop ? "" : token}});
+    Tell(OperationEnded{
+        Of(id).operation->operation,
+        Result::kSucceeded,
+        {.sight = stop ? Sight::kAbsent : Sight::kPresent, .token = stop ? "" : token}});
   }
 
   void Fail(const std::string& id, Failure failure) {
@@ -190,7 +211,8 @@ TEST_F(StepTest, PreparesWhileTheOldStillServes) {
   EXPECT_TRUE(IsServing(state_));
   Succeed("image@a", "sha256:2");
   EXPECT_THAT(Started(), IsEmpty());
-  EXPECT_TRUE(IsServing(state_)) << "the new image is there and nothing has been stopped for it yet";
+  EXPECT_TRUE(IsServing(state_))
+      << "the new image is there and nothing has been stopped for it yet";
   See("container@a", Sight::kAbsent, "c1", "made for another image");
   EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
 }
@@ -252,7 +274,8 @@ TEST_F(StepTest, AConfigFailureOfACheckStopsAtOnceAndLooksAgainWhenItChanges) {
   Tell(NodeConnected{"a", "boot-1"});
   See("image@a", Sight::kPresent, "sha256:1");
   Observation foreign{.sight = Sight::kAbsent, .reason = "foreign"};
-  foreign.failure = Failure{.failure_class = FailureClass::kConfig, .symptom = "port 6379 is taken"};
+  foreign.failure =
+      Failure{.failure_class = FailureClass::kConfig, .symptom = "port 6379 is taken"};
   Tell(Observed{"driver@a", StampOf(state_, Of("driver@a")), foreign});
   EXPECT_THAT(Started(), IsEmpty());
   EXPECT_TRUE(Of("driver@a").given_up);
@@ -266,7 +289,8 @@ TEST_F(StepTest, RebootsOnceWhatIsInEffectFromTheNextBootOn) {
   See("image@a", Sight::kPresent, "sha256:1");
   See("driver@a", Sight::kAbsent);
   const std::string operation = Of("driver@a").operation->operation;
-  Tell(OperationEnded{operation, Result::kSucceeded, {.sight = Sight::kAbsent, .reboot_needed = true}});
+  Tell(OperationEnded{
+      operation, Result::kSucceeded, {.sight = Sight::kAbsent, .reboot_needed = true}});
   EXPECT_THAT(Started(), ElementsAre("reboot a"));
   Tell(NodeLost{"a", "rebooting"});
   Tell(NodeConnected{"a", "boot-2"});
@@ -347,7 +371,11 @@ TEST_F(StepTest, AnExclusiveLockWaitsForItsHolders) {
   graph.revision = 1;
   graph.tasks = {
       {.id = "image@a", .stage = "image", .node = "a", .want = "i", .locks = {{"docker", false}}},
-      {.id = "runtime@a", .stage = "runtime", .node = "a", .want = "r", .locks = {{"docker", true}}},
+      {.id = "runtime@a",
+       .stage = "runtime",
+       .node = "a",
+       .want = "r",
+       .locks = {{"docker", true}}},
       {.id = "other@a", .stage = "other", .node = "a", .want = "o", .locks = {{"docker", false}}},
   };
   Tell(SpecApplied{graph});

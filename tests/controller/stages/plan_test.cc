@@ -33,7 +33,8 @@ TEST_F(PlanTest, EveryTaskComesAfterAllThatItNeeds) {
   for (const int nodes : {1, 2, 4, 16}) {
     std::set<std::string> before;
     for (const core::TaskPlan& task : PlanOf(simulation::MakeDeployment(nodes), 1).graph.tasks) {
-      for (const std::string& need : task.needs) EXPECT_TRUE(before.count(need)) << task.id << " needs " << need;
+      for (const std::string& need : task.needs)
+        EXPECT_TRUE(before.count(need)) << task.id << " needs " << need;
       EXPECT_TRUE(before.insert(task.id).second) << task.id << " twice";
     }
   }
@@ -42,9 +43,10 @@ TEST_F(PlanTest, EveryTaskComesAfterAllThatItNeeds) {
 TEST_F(PlanTest, ServeStandsOnEveryNode) {
   const DeploymentPlan plan = PlanOf(deployment_, 1);
   EXPECT_THAT(Of(plan, "serve@node-0").needs,
-              UnorderedElementsAre("ray-head@node-0", "ray-worker@node-1", "fabric@node-0", "fabric@node-1",
-                                   "model@node-0", "model@node-1"));
-  EXPECT_THAT(Of(plan, "ray-worker@node-1").needs, ElementsAre("container@node-1", "ray-head@node-0"));
+              UnorderedElementsAre("ray-head@node-0", "ray-worker@node-1", "fabric@node-0",
+                                   "fabric@node-1", "model@node-0", "model@node-1"));
+  EXPECT_THAT(Of(plan, "ray-worker@node-1").needs,
+              ElementsAre("container@node-1", "ray-head@node-0"));
 }
 
 TEST_F(PlanTest, OneNodeHasNoWorker) {
@@ -78,7 +80,8 @@ TEST_F(PlanTest, ANicChangesWhereItIsUsed) {
   const DeploymentPlan after = PlanOf(deployment_, 2);
   std::set<std::string> changed;
   for (size_t i = 0; i < before.graph.tasks.size(); ++i) {
-    if (before.graph.tasks[i].want != after.graph.tasks[i].want) changed.insert(before.graph.tasks[i].id);
+    if (before.graph.tasks[i].want != after.graph.tasks[i].want)
+      changed.insert(before.graph.tasks[i].id);
   }
   EXPECT_THAT(changed, UnorderedElementsAre("preflight@node-1", "ray-worker@node-1"));
 }

@@ -21,10 +21,18 @@ class RolloutStoreTest : public testing::Test {
     state_.epoch = 7;
     core::Graph graph;
     graph.revision = 1;
-    graph.tasks = {{.id = "driver@a", .stage = "driver", .node = "a", .want = "d",
+    graph.tasks = {{.id = "driver@a",
+                    .stage = "driver",
+                    .node = "a",
+                    .want = "d",
                     .locks = {{"package manager", true}}},
-                   {.id = "serve@a", .stage = "serve", .node = "a", .needs = {"driver@a"}, .want = "s",
-                    .running = true, .disturbs = true}};
+                   {.id = "serve@a",
+                    .stage = "serve",
+                    .node = "a",
+                    .needs = {"driver@a"},
+                    .want = "s",
+                    .running = true,
+                    .disturbs = true}};
     applied_ = Step(core::SpecApplied{graph});
   }
   ~RolloutStoreTest() override { std::filesystem::remove_all(folder_); }
