@@ -294,9 +294,16 @@ v1::ListEventsReply Fleet::Events(uint64_t after, uint32_t page_size) {
 }
 
 std::unique_ptr<v1::Agent::Stub> Fleet::AgentOf(int node) {
-  return v1::Agent::NewStub(
-      grpc::CreateChannel(absl::StrCat("127.0.0.1:", nodes_.at(static_cast<size_t>(node)).port),
-                          CredentialsAs("controller")));
+  return v1::Agent::NewStub(ChannelToAgent(node, "controller"));
+}
+
+std::shared_ptr<grpc::Channel> Fleet::ChannelToController(const std::string& role) {
+  return grpc::CreateChannel(absl::StrCat("127.0.0.1:", server_->port()), CredentialsAs(role));
+}
+
+std::shared_ptr<grpc::Channel> Fleet::ChannelToAgent(int node, const std::string& role) {
+  return grpc::CreateChannel(absl::StrCat("127.0.0.1:", nodes_.at(static_cast<size_t>(node)).port),
+                             CredentialsAs(role));
 }
 
 std::vector<v1::Operation> Fleet::Journal(int node) {

@@ -87,6 +87,8 @@ class Fleet {
   std::unique_ptr<v1::Controller::Stub> ClientWith(
       std::shared_ptr<grpc::ChannelCredentials> credentials);
   std::shared_ptr<grpc::ChannelCredentials> CredentialsAs(const std::string& role);
+  std::shared_ptr<grpc::Channel> ChannelToController(const std::string& role);
+  std::shared_ptr<grpc::Channel> ChannelToAgent(int node, const std::string& role);
   const tls::CertificateAuthority& authority() const { return authority_; }
 
   // By an operator.
