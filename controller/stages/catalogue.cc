@@ -28,6 +28,7 @@ bool HasPackages(const v1::DeploymentSpec& spec) {
   return spec.packages().install_size() > 0 || spec.packages().update();
 }
 bool HasFabric(const v1::DeploymentSpec& spec) { return spec.fabric().check(); }
+bool HasPeers(const v1::DeploymentSpec& spec) { return HasFabric(spec) && spec.nodes_size() > 1; }
 
 std::vector<Stage> MakeCatalogue() {
   return {
@@ -63,12 +64,21 @@ std::vector<Stage> MakeCatalogue() {
       },
       {
           .name = "fabric",
-          .needs = {{"npu", kAllNodes}},
+          .needs = {{"npu"}},
           .effects = kIsAsked,
           .locks = {kUsesNpus},
           .unknown_limit = absl::Minutes(15),
           .wanted = HasFabric,
           .verb = Fabric,
+      },
+      {
+          .name = "reach",
+          .needs = {{"fabric", kAllNodes}},
+          .effects = kIsAsked,
+          .locks = {kUsesNpus},
+          .unknown_limit = absl::Minutes(15),
+          .wanted = HasPeers,
+          .verb = Reach,
       },
       {
           .name = "docker",
@@ -128,10 +138,8 @@ std::vector<Stage> MakeCatalogue() {
       {
           .name = "serve",
           .where = Where::kHead,
-          .needs = {{"ray-head"},
-                    {"ray-worker", kAllNodes},
-                    {"fabric", kAllNodes},
-                    {"model", kAllNodes}},
+          .needs =
+              {{"ray-head"}, {"ray-worker", kAllNodes}, {"reach", kAllNodes}, {"model", kAllNodes}},
           .effects = kRuns,
           .locks = {kUsesDocker},
           .unknown_limit = absl::Minutes(5),

@@ -19,6 +19,7 @@ v1::Verb Packages(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Driver(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Npu(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Fabric(const v1::DeploymentSpec& spec, const v1::Node& node);
+v1::Verb Reach(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Docker(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Runtime(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Image(const v1::DeploymentSpec& spec, const v1::Node& node);

@@ -179,6 +179,7 @@ void FakeMachine::ScriptChips() {
     answer("-ip", absl::StrCat("ipaddr:29.1.0.", chip, "\nnetmask:255.255.0.0\n"));
     answer("-tls", absl::StrCat("dev_id:", chip, ", tls switch[0](0:disable, 1:enable)\n"));
     answer("-link", "link status: UP\n");
+    answer("-ping", "3 packets transmitted, 3 received, 0.00% packet loss\n");
   }
 }
 

@@ -10,6 +10,7 @@
 #include "agent/npu/npu_smi.h"
 #include "agent/npu/tool.h"
 #include "agent/verbs/boot.h"
+#include "agent/verbs/check_fabric/ping_peers.h"
 #include "agent/verbs/observation.h"
 #include "common/status_macros.h"
 
@@ -134,8 +135,10 @@ class CheckFabric : public Verb {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Verb>> MakeCheckFabric(const v1::CheckFabric& want,
-                                                      const v1::Subject&, host::Host& host) {
+                                                      const v1::Subject& subject,
+                                                      host::Host& host) {
   if (want.chips().empty()) return absl::InvalidArgumentError("check_fabric names no chips");
+  if (!want.peers().empty()) return MakePingPeers(want, subject, host);
   return std::make_unique<CheckFabric>(want, host);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Whether the chips' own RoCE ports are ready to talk to other nodes: address, TLS switch and link
-// of each.
+// of each; with peers, whether the chips reach theirs (ping_peers.h).
 #ifndef AGENT_VERBS_CHECK_FABRIC_CHECK_FABRIC_H_
 #define AGENT_VERBS_CHECK_FABRIC_CHECK_FABRIC_H_
 

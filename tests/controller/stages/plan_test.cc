@@ -43,8 +43,8 @@ TEST_F(PlanTest, EveryTaskComesAfterAllThatItNeeds) {
 TEST_F(PlanTest, ServeStandsOnEveryNode) {
   const DeploymentPlan plan = PlanOf(deployment_, 1);
   EXPECT_THAT(Of(plan, "serve@node-0").needs,
-              UnorderedElementsAre("ray-head@node-0", "ray-worker@node-1", "fabric@node-0",
-                                   "fabric@node-1", "model@node-0", "model@node-1"));
+              UnorderedElementsAre("ray-head@node-0", "ray-worker@node-1", "reach@node-0",
+                                   "reach@node-1", "model@node-0", "model@node-1"));
   EXPECT_THAT(Of(plan, "ray-worker@node-1").needs,
               ElementsAre("container@node-1", "ray-head@node-0"));
 }
