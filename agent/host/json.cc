@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/host/json.h"
+
+namespace npufleet::host {
+
+Json ParseJson(std::string_view text) {
+  return Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+}
+
+const Json& Member(const Json& object, const char* name) {
+  static const Json* const kNull = new Json();
+  if (!object.is_object()) return *kNull;
+  auto found = object.find(name);
+  return found == object.end() ? *kNull : *found;
+}
+
+std::string TextOf(const Json& object, const char* name) {
+  const Json& member = Member(object, name);
+  return member.is_string() ? member.get<std::string>() : std::string();
+}
+
+int64_t NumberOf(const Json& object, const char* name) {
+  const Json& member = Member(object, name);
+  return member.is_number() ? member.get<int64_t>() : 0;
+}
+
+bool TruthOf(const Json& object, const char* name) {
+  const Json& member = Member(object, name);
+  return member.is_boolean() && member.get<bool>();
+}
+
+std::map<std::string, std::string> TextsOf(const Json& object, const char* name) {
+  std::map<std::string, std::string> texts;
+  const Json& member = Member(object, name);
+  if (!member.is_object()) return texts;
+  for (const auto& [key, value] : member.items()) {
+    if (value.is_string()) texts[key] = value.get<std::string>();
+  }
+  return texts;
+}
+
+std::string WriteJson(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace npufleet::host
