@@ -115,6 +115,13 @@ int main(int argc, char** argv) {
   Flags node_flags;
   node_flags.AddTo(node_list, /*with_file=*/true);
 
+  CLI::App* restore = app.add_subcommand(
+      "restore", "take a backup as the store, under a new epoch; the controller must be stopped");
+  Flags restore_flags;
+  restore_flags.AddTo(restore, /*with_file=*/true);
+  std::string backup;
+  restore->add_option("BACKUP", backup, "a copy of npufleet.db")->required();
+
   CLI::App* version = app.add_subcommand("version", "print the version");
 
   try {
@@ -140,6 +147,11 @@ int main(int argc, char** argv) {
       return npufleet::api::Serve(serve_options);
     });
   }
+  if (*restore) {
+    return WithConfig(restore_flags, [&](const Config& config) {
+      return npufleet::api::Restore(config, backup, std::cout);
+    });
+  }
   if (*token_create) {
     absl::Duration duration;
     if (!absl::ParseDuration(valid_for, &duration)) {
@@ -153,6 +165,11 @@ int main(int argc, char** argv) {
   if (*identity_create) {
     return WithConfig(identity_flags, [&](const Config& config) {
       return npufleet::api::CreateIdentity(config, request, std::cout);
+    });
+  }
+  if (*restore) {
+    return WithConfig(restore_flags, [&](const Config& config) {
+      return npufleet::api::Restore(config, backup, std::cout);
     });
   }
   return WithConfig(node_flags, [&](const Config& config) {

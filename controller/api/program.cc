@@ -9,12 +9,15 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/clock.h"
+#include "common/durable_folders.h"
 #include "common/status_macros.h"
 #include "common/tls/certificate_authority.h"
 #include "common/tls/identity.h"
 #include "common/tls/join_token.h"
 #include "common/tls/keys.h"
 #include "controller/api/enrolment.h"
+#include "controller/api/store_lock.h"
+#include "controller/store/backup.h"
 #include "controller/store/node_store.h"
 
 namespace npufleet::api {
@@ -35,10 +38,10 @@ absl::Status RefuseExisting(const std::vector<std::string>& paths) {
 }
 
 absl::Status MakeFolder(const std::string& path, unsigned mode) {
+  RETURN_IF_ERROR(MakeFoldersDurably(path));
   std::error_code error;
-  fs::create_directories(path, error);
-  if (!error) fs::permissions(path, static_cast<fs::perms>(mode), error);
-  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("making the folder ", path));
+  fs::permissions(path, static_cast<fs::perms>(mode), error);
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("setting the mode of ", path));
   return absl::OkStatus();
 }
 

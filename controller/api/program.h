@@ -37,6 +37,11 @@ absl::Status CreateIdentity(const Config& config, const IdentityRequest& request
 // A table of name, address and time of joining.
 absl::Status ListNodes(const Config& config, std::ostream& out);
 
+// Takes `backup` as the store, under a new epoch: no answer to what was started since is taken for
+// one of its own. The former store is kept beside it. FailedPrecondition while a controller serves;
+// InvalidArgument for a file that is no whole store; then nothing was changed. (restore.cc)
+absl::Status Restore(const Config& config, const std::string& backup, std::ostream& out);
+
 }  // namespace npufleet::api
 
 #endif  // CONTROLLER_API_PROGRAM_H_

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/api/serve.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -24,7 +21,9 @@
 #include "controller/api/rest.h"
 #include "controller/api/rest_server.h"
 #include "controller/api/service.h"
+#include "controller/api/store_lock.h"
 #include "controller/runtime/runtime.h"
+#include "controller/store/backup.h"
 #include "controller/store/node_store.h"
 #include "controller/store/rollout_store.h"
 
@@ -32,28 +31,6 @@ namespace npufleet::api {
 namespace {
 
 constexpr absl::Duration kRenewalCheck = absl::Hours(1);
-
-// Two controllers on one store would both start what is outstanding. The kernel ends the lock with
-// the process, however that ends.
-class StoreLock {
- public:
-  static absl::StatusOr<std::unique_ptr<StoreLock>> Take(const Config& config) {
-    const std::string path = config.state_directory + "/lock";
-    const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (descriptor < 0) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path));
-    auto lock = std::unique_ptr<StoreLock>(new StoreLock(descriptor));
-    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("another controller serves ", config.state_directory, " already"));
-    }
-    return lock;
-  }
-  ~StoreLock() { close(descriptor_); }
-
- private:
-  explicit StoreLock(int descriptor) : descriptor_(descriptor) {}
-  const int descriptor_;
-};
 
 absl::StatusOr<tls::CertificateAuthority> LoadAuthority(const Config& config) {
   const std::string folder = config.AuthorityDirectory();
@@ -99,9 +76,13 @@ sigset_t BlockSignals() {
   return signals;
 }
 
-void WaitForEnd(const sigset_t& signals, runtime::View& view, const tls::Identity& identity) {
+void WaitForEnd(const sigset_t& signals, runtime::View& view, const tls::Identity& identity,
+                const std::string& database) {
   const timespec period = absl::ToTimespec(std::min(notify::WatchdogPeriod(), kRenewalCheck));
   while (true) {
+    if (const absl::Status saved = store::BackUpDaily(database, Clock::Real().Now()); !saved.ok()) {
+      log::Warning("today's backup: ", std::string(saved.message()));
+    }
     const int signal_number = sigtimedwait(&signals, nullptr, &period);
     if (signal_number > 0) {
       log::Info("stopping on signal ", signal_number);
@@ -122,6 +103,7 @@ absl::Status Serve(const ServeOptions& options) {
   const Config& config = options.config;
   log::SetLevel(log::LevelFromName(config.log_level));
   const sigset_t signals = BlockSignals();
+  RETURN_IF_ERROR(store::CheckIntegrity(config.Database()));
   ASSIGN_OR_RETURN(const auto nodes, store::NodeStore::Open(config.Database(), /*create=*/false));
   ASSIGN_OR_RETURN(const auto lock, StoreLock::Take(config));
   ASSIGN_OR_RETURN(const auto rollouts, store::RolloutStore::Open(config.Database()));
@@ -152,7 +134,7 @@ absl::Status Serve(const ServeOptions& options) {
   log::Info("serving gRPC on ", config.listen, " and ",
             options.insecure_loopback ? "plain HTTP" : "HTTPS", " on ", config.rest_listen);
   notify::Ready(absl::StrCat("serving on ", config.listen));
-  WaitForEnd(signals, runtime, identity);
+  WaitForEnd(signals, runtime, identity, config.Database());
   notify::Stopping();
   return absl::OkStatus();
 }

@@ -80,9 +80,11 @@ class ControllerService final : public v1::Controller::CallbackService {
   }
   Unary* ControlRollout(Context* context, const v1::ControlRolloutRequest* request,
                         v1::Rollout* reply) override {
-    const std::string subject =
-        absl::StrCat(v1::ControlRolloutRequest::Verb_Name(request->verb()), " ", request->name(),
-                     request->from().empty() ? "" : " from ", request->from());
+    const std::string subject = absl::StrCat(
+        v1::ControlRolloutRequest::Verb_Name(request->verb()), " ", request->name(),
+        request->from().empty() ? "" : " from ", request->from(),
+        request->to_revision() == 0 ? std::string()
+                                    : absl::StrCat(" to revision ", request->to_revision()));
     return Change(context, Right::kOperate, "ControlRollout", subject, reply,
                   [this, request](const tls::Peer& peer) {
                     return parts_.control->ControlRollout(*request, peer.name);
@@ -94,6 +96,12 @@ class ControllerService final : public v1::Controller::CallbackService {
                   [this, request](const tls::Peer& peer) {
                     return parts_.control->RebootNode(request->name(), peer.name);
                   });
+  }
+  Unary* RemoveNode(Context* context, const v1::RemoveNodeRequest* request,
+                    v1::NodeStatus* reply) override {
+    return Change(
+        context, Right::kAdmit, "RemoveNode", request->name(), reply,
+        [this, request](const tls::Peer&) { return parts_.control->RemoveNode(request->name()); });
   }
   Unary* CreateJoinToken(Context* context, const v1::CreateJoinTokenRequest* request,
                          v1::CreateJoinTokenReply* reply) override {
@@ -114,13 +122,16 @@ class ControllerService final : public v1::Controller::CallbackService {
   // --- Reads -----------------------------------------------------------------------------------
   Unary* PlanDeployment(Context* context, const v1::PlanDeploymentRequest* request,
                         v1::Plan* reply) override {
-    return Read(context, reply,
-                [this, request] { return parts_.control->Plan(request->deployment()); });
+    return Read(context, reply, [this, request] { return parts_.control->Plan(*request); });
   }
   Unary* GetRollout(Context* context, const v1::GetRolloutRequest* request,
                     v1::Rollout* reply) override {
     return Read(context, reply,
                 [this, request] { return parts_.view->GetRollout(request->name()); });
+  }
+  Unary* ExplainTask(Context* context, const v1::ExplainTaskRequest* request,
+                     v1::Explanation* reply) override {
+    return Read(context, reply, [this, request] { return parts_.view->ExplainTask(*request); });
   }
   Unary* ListRollouts(Context* context, const v1::ListRolloutsRequest*,
                       v1::ListRolloutsReply* reply) override {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "controller/core/retry_policy.h"
 
 namespace npufleet::core {
 namespace {
@@ -48,15 +49,24 @@ void Evaluation::Note(std::string_view kind, const Task& task, std::string_view 
 }
 
 void Evaluation::Run() {
-  while (!dirty_.empty()) {
+  while (true) {
+    if (dirty_.empty()) {
+      // What is blocked waits for others along no edge of the graph: it is looked at once more
+      // whenever one of those has moved, also one that comes later in the graph.
+      if (!moved_) return;
+      moved_ = false;
+      TouchBlocked();
+      continue;
+    }
     const int i = *dirty_.begin();
     dirty_.erase(dirty_.begin());
     Task& task = state_.tasks[i];
     const bool was_current = task.current;
-    const std::string old_token = task.token;
+    const bool was_awaited = task.awaiting_report;
     const auto kept = [&task] {
       return std::make_tuple(task.attempts, task.failure.has_value(), task.given_up, task.retry_at,
-                             task.unknown_since);
+                             task.unknown_since, task.past.size(), task.settled_want.size(),
+                             task.lost_stamp.size());
     };
     const auto before = kept();
     state_.blocked.erase(i);
@@ -68,7 +78,8 @@ void Evaluation::Run() {
     }
     if (kept() != before) result_.changed_tasks.insert(task.plan.id);
     if (task.current != was_current) state_.not_current += task.current ? -1 : 1;
-    if (task.current != was_current || task.token != old_token) {
+    moved_ = moved_ || task.current != was_current || task.awaiting_report != was_awaited;
+    if (task.current != was_current) {
       for (const int dependent : task.dependents) Touch(dependent);
     }
   }
@@ -93,13 +104,14 @@ void Evaluation::Evaluate(int i) {
   if (task.given_up && task.given_up_stamp != stamp) {
     task.given_up = false;
     task.attempts = 0;
+    task.failing_since = absl::InfiniteFuture();
   }
   task.current = ready && seen_here && IsThere(task.seen.sight) && !task.redo && !task.operation;
   if (task.current) {
-    if (task.attempts > 0 || task.failure) {
-      task.attempts = 0;
-      task.failure.reset();
-    }
+    task.attempts = 0;
+    task.failing_since = absl::InfiniteFuture();
+    task.failure.reset();
+    task.lost_stamp.clear();
     task.given_up = false;
     task.retry_at = absl::InfinitePast();
     task.unknown_since = absl::InfiniteFuture();
@@ -120,7 +132,10 @@ void Evaluation::Evaluate(int i) {
     if (!stamp.empty()) {
       CheckNow(task, stamp);
     } else {
+      // It can be asked only when what it needs is there: until then nothing of before counts.
       task.awaiting_report = false;
+      task.seen_stamp.clear();
+      result_.changed_tasks.insert(task.plan.id);
     }
   }
   if (task.current) return;
@@ -190,7 +205,19 @@ bool Evaluation::ReachableAndReported(const std::string& name, std::string* why)
   }
   for (const int i : node.tasks) {
     if (state_.tasks[i].awaiting_report) {
-      *why = absl::StrCat("waiting: ", name, " is back, its state is being read");
+      *why = absl::StrCat("waiting: the state of ", name, " is being read");
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Evaluation::GroundReported(const Task& task, std::string* why) const {
+  if (!ReachableAndReported(task.plan.node, why)) return false;
+  for (const int need : task.needs) {
+    const Task& below = state_.tasks[need];
+    if (below.plan.running ? !GroundReported(below, why)
+                           : !ReachableAndReported(below.plan.node, why)) {
       return false;
     }
   }
@@ -206,12 +233,18 @@ void Evaluation::ConsiderApply(int i) {
   Task& task = state_.tasks[i];
   if (state_.paused) return Block(i, "paused");
   if (state_.cancelled) return Block(i, "cancelled");
-  if (task.seen.failure && task.seen.sight == Sight::kAbsent) {
+  if (task.seen.failure && task.seen.sight == Sight::kAbsent &&
+      task.seen.failure->failure_class != FailureClass::kRedo) {
     return GiveUp(task, *task.seen.failure, "running it again cannot help");
   }
   Node& node = state_.nodes[task.plan.node];
   if (task.seen.reboot_needed || node.reboot || node.reboot_asked) {
-    Block(i, absl::StrCat("waiting: reboot of ", node.name));
+    const bool serves = !node.reboot && !node.reboot_ordered && IsServing(state_);
+    Block(i, absl::StrCat("waiting: reboot of ", node.name,
+                          serves ? absl::StrCat(", not while it serves (when it suits: ctl node "
+                                                "reboot ",
+                                                node.name, ")")
+                                 : ""));
     ConsiderReboot(node);
     return;
   }
@@ -223,14 +256,12 @@ void Evaluation::ConsiderApply(int i) {
     return;
   }
   std::string why;
-  if (!ReachableAndReported(node.name, &why)) return Block(i, why);
-  for (const int need : task.needs) {
-    if (!ReachableAndReported(state_.tasks[need].plan.node, &why)) return Block(i, why);
-  }
-  for (const int retired : node.tasks) {
-    if (state_.tasks[retired].retired && state_.tasks[retired].plan.running) {
-      return Block(i, absl::StrCat("waiting: ", state_.tasks[retired].plan.id,
-                                   " of the former revision is stopped first"));
+  if (!GroundReported(task, &why)) return Block(i, why);
+  for (const Task& other : state_.tasks) {
+    // What is on a node that does not answer may never be stopped, and is waited for by nobody.
+    if (other.retired && other.plan.running && state_.nodes[other.plan.node].connected) {
+      return Block(
+          i, absl::StrCat("waiting: ", other.plan.id, " of the former revision is stopped first"));
     }
   }
   if (task.plan.disturbs && !ClearAbove(i)) return;
@@ -238,7 +269,34 @@ void Evaluation::ConsiderApply(int i) {
     state_.blocked.insert(i);
     return;
   }
-  Start(task, Action::kApply);
+  if (MayRecover(task, StampOf(state_, task))) Start(task, Action::kApply);
+}
+
+bool Evaluation::MayRecover(Task& task, const std::string& stamp) {
+  // What went with what it stood on, with its node or by our hand is no sign against it.
+  if (task.lost_stamp.empty() || task.lost_stamp != stamp || task.redo) return true;
+  const std::string why = RefuseRecovery(task.past, now_, state_.retry);
+  if (!why.empty()) {
+    GiveUp(task,
+           {.failure_class = FailureClass::kNeedsOperator,
+            .symptom = absl::StrCat(why, ": ", task.seen.reason),
+            .advice = absl::StrCat("See why it dies (ctl rollout logs); then: ctl rollout retry ",
+                                   state_.deployment)},
+           "starting it again does not help");
+    return false;
+  }
+  Remember({.time = now_, .recovery = true}, task.past);
+  task.lost_stamp.clear();
+  return true;
+}
+
+void Evaluation::Forgive(Task& task) {
+  task.given_up = false;
+  task.attempts = 0;
+  task.failing_since = absl::InfiniteFuture();
+  task.past.clear();
+  task.retry_at = absl::InfinitePast();
+  task.unknown_since = absl::InfiniteFuture();
 }
 
 std::vector<int> Evaluation::RunningAbove(int i) const {
@@ -255,6 +313,13 @@ std::vector<int> Evaluation::RunningAbove(int i) const {
   return found;
 }
 
+bool Evaluation::StandsOn(int i, int below) const {
+  for (const int need : state_.tasks[i].needs) {
+    if (need == below || StandsOn(need, below)) return true;
+  }
+  return false;
+}
+
 bool Evaluation::ClearAbove(int i) {
   Task& task = state_.tasks[i];
   std::vector<int> standing;
@@ -262,10 +327,29 @@ bool Evaluation::ClearAbove(int i) {
     const Task& other = state_.tasks[j];
     if (other.alive || other.operation) standing.push_back(j);
   }
+  // The new graph does not say what was started on what it lacks: it is whatever runs and is to be
+  // made anew.
+  for (int j = 0; task.retired && j < static_cast<int>(state_.tasks.size()); ++j) {
+    Task& other = state_.tasks[j];
+    if (other.retired || !other.plan.running || !other.alive || StandsOn(i, j)) continue;
+    const std::string stamp = StampOf(state_, other);
+    const bool is_seen = other.seen_stamp == stamp && other.seen.sight != Sight::kUnseen;
+    if (!stamp.empty() && !is_seen) {
+      // What it needs may itself wait for this stop: it is looked at all the same.
+      if (!other.awaiting_report && !other.operation && other.checking.empty()) {
+        other.awaiting_report = true;
+        Touch(j);
+      }
+      Block(i, absl::StrCat("waiting: ", other.plan.id, " is looked at first"));
+      return false;
+    }
+    if (stamp.empty() || other.seen.sight == Sight::kAbsent) standing.push_back(j);
+  }
   const bool disturbs_itself = task.plan.running && task.alive;
   if (standing.empty() && !disturbs_itself) return true;
   const Task* unprepared = nullptr;
-  if (IsServing(state_) && !PreparesDone(&unprepared)) {
+  const bool reboots = state_.nodes[task.plan.node].reboot_asked;  // prepares wait for that
+  if (!reboots && IsServing(state_) && !PreparesDone(&unprepared)) {
     Block(i, absl::StrCat("waiting: ", unprepared->plan.id,
                           " first, while the service still answers"));
     return false;
@@ -273,6 +357,7 @@ bool Evaluation::ClearAbove(int i) {
   if (standing.empty()) return true;
   for (const int j : standing) {
     Task& other = state_.tasks[j];
+    if (other.retired) continue;  // has its own turn, and its own order
     if (other.operation) {
       if (other.operation->action == Action::kApply) Cancel(other);
       continue;
@@ -397,6 +482,8 @@ bool Evaluation::ConsiderReboot(Node& node) {
   }
   std::string why;
   if (!ReachableAndReported(node.name, &why) || !NodeIsQuiet(node, &why)) return false;
+  // Nothing but an operator ends what answers.
+  if (!node.reboot_ordered && IsServing(state_)) return false;
   for (const auto& [name, other] : state_.nodes) {
     if (&other == &node) continue;
     bool other_wants = other.reboot.has_value();
@@ -444,7 +531,8 @@ void Evaluation::EvaluateRetired(int i) {
   }
   if (!task.plan.running || !task.alive) return;  // dropped by Step
   std::string why;
-  if (!node.connected || state_.paused) return Block(i, "waiting to be stopped");
+  if (!node.connected || state_.paused || state_.cancelled)
+    return Block(i, "waiting to be stopped");
   if (task.retry_at > now_) return Wake(task.retry_at, i);
   if (!ClearAbove(i)) return;
   Start(task, Action::kStop);

@@ -21,12 +21,16 @@ class Evaluation {
   Evaluation(State& state, absl::Time now, StepResult& result)
       : state_(state), now_(now), result_(result) {}
 
-  // Marks a task to be looked at; what depends on it follows by itself when its standing changes.
+  // Marks a task to be looked at; what depends on it follows by itself when it becomes current or
+  // ceases to be. Whoever changes its token marks its dependents.
   void Touch(int task) { dirty_.insert(task); }
   void TouchAll();
   void TouchNode(const std::string& node);
   // Also those that wait for a lock, a stop or a reboot.
   void TouchBlocked();
+
+  // All nodes are reachable, and have reported, on which something runs that this task stands on.
+  bool GroundReported(const Task& task, std::string* why) const;
 
   // Reboots that an operator or a failure asked for.
   void ConsiderReboots();
@@ -36,6 +40,8 @@ class Evaluation {
 
   void Note(std::string_view kind, const Task& task, std::string_view message);
   void Cancel(Task& task);
+  // Forgets what failed before: an operator or a new want gives it a fresh start.
+  static void Forgive(Task& task);
   // The failure becomes final: only an operator, a new want or the world itself moves the task on.
   void GiveUp(Task& task, const Failure& failure, std::string_view why);
 
@@ -46,6 +52,8 @@ class Evaluation {
   void CheckNow(Task& task, const std::string& stamp);
   void ConsiderApply(int i);
   void WaitOutUnknown(Task& task);
+  // False when it died by itself too often. True otherwise; it is counted.
+  bool MayRecover(Task& task, const std::string& stamp);
   // True when nothing that runs on top of `i` is left; otherwise stops what can be stopped now.
   bool ClearAbove(int i);
   bool PreparesDone(const Task** missing) const;
@@ -57,11 +65,13 @@ class Evaluation {
   void Block(int i, std::string reason);
   void Wake(absl::Time at, int i) { state_.wakes.insert({at, i}); }
   std::vector<int> RunningAbove(int i) const;
+  bool StandsOn(int i, int below) const;
 
   State& state_;
   const absl::Time now_;
   StepResult& result_;
   std::set<int> dirty_;
+  bool moved_ = false;  // something that what is blocked may have waited for
 };
 
 }  // namespace npufleet::core

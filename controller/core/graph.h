@@ -34,6 +34,7 @@ struct TaskPlan {
   bool prepares = false;       // done before the first disturbing Apply while something serves
   bool interruptible = false;  // may be cancelled and taken up again at little cost
   bool condition = false;      // asked before what needs it; once met, a later no is only shown
+  bool dear = false;           // its Check takes seconds: what it says in its own period stands
   std::vector<Lock> locks;
   absl::Duration unknown_limit = absl::Minutes(10);  // how long "cannot see" is waited out
 
@@ -41,9 +42,15 @@ struct TaskPlan {
 };
 
 struct RetryLimits {
-  int attempts = 5;
+  int attempts = 5;  // that may fail one after another, of each task
   absl::Duration initial_backoff = absl::Seconds(2);
   absl::Duration max_backoff = absl::Minutes(5);
+  absl::Duration budget = absl::Hours(2);  // from the first failure to the last attempt
+  // So many failures with one signature within the window stop the task, whatever came between.
+  int same_signature = 3;
+  absl::Duration signature_window = absl::Minutes(30);
+  // So often within an hour a task that died by itself is started again.
+  int recoveries_an_hour = 10;
 
   bool operator==(const RetryLimits&) const = default;
 };

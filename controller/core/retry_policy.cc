@@ -3,11 +3,19 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace npufleet::core {
 namespace {
+
+constexpr int kMostRedos = 3;
+constexpr int kMostReboots = 2;
+constexpr int kPatientAttempts = 4;  // times those of the spec
+constexpr absl::Duration kPatientBudget = absl::Hours(24);
+// Nothing older than a day and no more than so many are looked at.
+constexpr size_t kRemembered = 64;
 
 // FNV-1a: spread is all that is asked of it.
 uint64_t Hash(std::string_view text, int salt) {
@@ -24,40 +32,123 @@ absl::Duration Backoff(std::string_view task, int failed_attempts, const RetryLi
   return absl::Floor(backoff * jitter, absl::Milliseconds(1));
 }
 
+bool WaitsPatiently(const RetryCase& failed) {
+  return failed.prepares && failed.failure.failure_class == FailureClass::kTransient;
+}
+
+int AttemptsOf(const RetryCase& failed, const RetryLimits& limits) {
+  switch (failed.failure.failure_class) {
+    case FailureClass::kRedo:
+      return std::min(limits.attempts, kMostRedos);
+    case FailureClass::kReboot:
+      return std::min(limits.attempts, kMostReboots);
+    default:
+      return WaitsPatiently(failed) ? limits.attempts * kPatientAttempts : limits.attempts;
+  }
+}
+
+// Of the attempts that failed one after another, those of this failure's class.
+int OfThisClass(const RetryCase& failed) {
+  return static_cast<int>(
+      std::count_if(failed.past.begin(), failed.past.end(), [&](const PastFailure& one) {
+        return !one.recovery && one.time >= failed.failing_since &&
+               one.failure_class == failed.failure.failure_class;
+      }));
+}
+
+int OfThisSignature(const RetryCase& failed, const RetryLimits& limits) {
+  if (failed.failure.signature.empty() || WaitsPatiently(failed)) return 0;
+  return static_cast<int>(
+      std::count_if(failed.past.begin(), failed.past.end(), [&](const PastFailure& one) {
+        return one.signature == failed.failure.signature &&
+               one.time > failed.now - limits.signature_window;
+      }));
+}
+
+std::string WhoMustAct(FailureClass failure_class) {
+  switch (failure_class) {
+    case FailureClass::kConfig:
+      return "the spec must be changed first";
+    case FailureClass::kHardware:
+      return "a chip or link must be repaired first";
+    case FailureClass::kNeedsOperator:
+      return "a person must act first";
+    default:
+      return "";
+  }
+}
+
+std::string WhyNoMore(const RetryCase& failed, absl::Duration after, const RetryLimits& limits) {
+  if (std::string who = WhoMustAct(failed.failure.failure_class); !who.empty()) return who;
+  const int allowed = AttemptsOf(failed, limits);
+  if (failed.failed_attempts >= limits.attempts && failed.failed_attempts >= allowed)
+    return absl::StrCat("failed ", failed.failed_attempts, " times, the limit of the spec");
+  if (const int times = OfThisClass(failed); times >= allowed)
+    return absl::StrCat("failed ", times, " times in this way, its limit");
+  if (const int times = OfThisSignature(failed, limits); times >= limits.same_signature)
+    return absl::StrCat("the same failure (", failed.failure.signature, ") ", times, " times in ",
+                        absl::FormatDuration(limits.signature_window));
+  const absl::Duration budget =
+      WaitsPatiently(failed) ? std::max(limits.budget, kPatientBudget) : limits.budget;
+  if (failed.now + after - failed.failing_since > budget)
+    return absl::StrCat("has failed for ", absl::FormatDuration(failed.now - failed.failing_since),
+                        ", the limit is ", absl::FormatDuration(budget));
+  return "";
+}
+
 }  // namespace
 
-RetryDecision DecideRetry(std::string_view task, std::string_view stage, const Failure& failure,
-                          int failed_attempts, const RetryLimits& limits) {
+RetryCase CaseOf(const Task& task, const Failure& failure, absl::Time now) {
+  return {.task = task.plan.id,
+          .stage = task.plan.stage,
+          .prepares = task.plan.prepares,
+          .failure = failure,
+          .failed_attempts = std::max(1, task.attempts),
+          .now = now,
+          .failing_since = std::min(task.failing_since, now),
+          .past = task.past};
+}
+
+RetryDecision DecideRetry(const RetryCase& failed, const RetryLimits& limits) {
   using Kind = RetryDecision::Kind;
-  switch (failure.failure_class) {
-    case FailureClass::kConfig:
-      return {.kind = Kind::kGiveUp, .reason = "the spec must be changed first"};
-    case FailureClass::kHardware:
-      return {.kind = Kind::kGiveUp, .reason = "a chip or link must be repaired first"};
-    case FailureClass::kNeedsOperator:
-      return {.kind = Kind::kGiveUp, .reason = "a person must act first"};
-    default:
-      break;
+  const Failure& failure = failed.failure;
+  RetryDecision decision = {.after = Backoff(failed.task, failed.failed_attempts, limits),
+                            .attempts = AttemptsOf(failed, limits)};
+  if (std::string why = WhyNoMore(failed, decision.after, limits); !why.empty()) {
+    decision.kind = Kind::kGiveUp;
+    decision.reason = std::move(why);
+  } else if (failure.failure_class == FailureClass::kReboot) {
+    decision.kind = Kind::kReboot;
+    decision.reason = "the node must reboot";
+  } else if (failure.failure_class == FailureClass::kRedo && !failure.redo_stage.empty() &&
+             failure.redo_stage != failed.stage) {
+    decision.kind = Kind::kRedo;
+    decision.redo_stage = failure.redo_stage;
+    decision.reason = absl::StrCat(failure.redo_stage, " is run again");
+  } else {
+    decision.kind = Kind::kRetry;
+    decision.reason = absl::StrCat("attempt ", failed.failed_attempts + 1, " of ",
+                                   decision.attempts, " in ", absl::FormatDuration(decision.after));
   }
-  if (failed_attempts >= limits.attempts) {
-    return {.kind = Kind::kGiveUp,
-            .reason = absl::StrCat("failed ", failed_attempts, " times, the limit of the spec")};
-  }
-  const absl::Duration after = Backoff(task, failed_attempts, limits);
-  if (failure.failure_class == FailureClass::kReboot) {
-    return {.kind = Kind::kReboot, .after = after, .reason = "the node must reboot"};
-  }
-  if (failure.failure_class == FailureClass::kRedo && !failure.redo_stage.empty() &&
-      failure.redo_stage != stage) {
-    return {.kind = Kind::kRedo,
-            .after = after,
-            .redo_stage = failure.redo_stage,
-            .reason = absl::StrCat(failure.redo_stage, " is run again")};
-  }
-  return {.kind = Kind::kRetry,
-          .after = after,
-          .reason = absl::StrCat("attempt ", failed_attempts + 1, " of ", limits.attempts, " in ",
-                                 absl::FormatDuration(after))};
+  return decision;
+}
+
+std::string RefuseRecovery(const std::vector<PastFailure>& past, absl::Time now,
+                           const RetryLimits& limits) {
+  const auto times = std::count_if(past.begin(), past.end(), [&](const PastFailure& one) {
+    return one.recovery && one.time > now - absl::Hours(1);
+  });
+  if (times < limits.recoveries_an_hour) return "";
+  return absl::StrCat("it died ", times, " times within an hour");
+}
+
+void Remember(PastFailure failure, std::vector<PastFailure>& past) {
+  const absl::Time forgotten = failure.time - absl::Hours(24);
+  past.erase(std::remove_if(past.begin(), past.end(),
+                            [&](const PastFailure& one) { return one.time < forgotten; }),
+             past.end());
+  if (past.size() >= kRemembered) past.erase(past.begin());
+  past.push_back(std::move(failure));
 }
 
 }  // namespace npufleet::core

@@ -1,15 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The whole retry decision: (failure, failed attempts, limits) -> what next, and why.
+// The whole retry decision: (failure, what failed before, limits) -> what next, and why.
+//
+// clang-format off
+// | class                            | what next                       | until                                |
+// |----------------------------------|---------------------------------|--------------------------------------|
+// | transient                        | the same again, after a backoff | limits.attempts                      |
+// | redo                             | the stage that it names, first  | limits.attempts, 3 for one cause     |
+// | reboot                           | the node reboots, first         | limits.attempts, at most 2           |
+// | config, hardware, needs_operator | a person                        | at once                              |
+// clang-format on
+//
+// Each of the first three ends with limits.budget, too, and when its signature came
+// limits.same_signature times within limits.signature_window. What only prepares (a download)
+// disturbs nobody while it waits for an origin: four times the attempts, a day, no such breaker.
 #ifndef CONTROLLER_CORE_RETRY_POLICY_H_
 #define CONTROLLER_CORE_RETRY_POLICY_H_
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "controller/core/failure.h"
 #include "controller/core/graph.h"
+#include "controller/core/state.h"
 
 namespace npufleet::core {
 
@@ -18,13 +33,33 @@ struct RetryDecision {
   Kind kind = Kind::kGiveUp;
   absl::Duration after;    // with kRetry and kRedo: wait so long first
   std::string redo_stage;  // with kRedo
+  int attempts = 0;        // so many are allowed in this case
   std::string reason;      // one sentence for people
 };
 
-// `failed_attempts` counts this failure, too (1 for the first). `task` seeds the jitter of +-20 %,
-// so that the same history gives the same times.
-RetryDecision DecideRetry(std::string_view task, std::string_view stage, const Failure& failure,
-                          int failed_attempts, const RetryLimits& limits);
+struct RetryCase {
+  std::string_view task;  // seeds the jitter of +-20 %: the same history gives the same times
+  std::string_view stage;
+  bool prepares = false;
+  const Failure& failure;
+  int failed_attempts = 1;               // one after another, this one, too
+  absl::Time now;                        // of this failure
+  absl::Time failing_since;              // of the first of them
+  const std::vector<PastFailure>& past;  // this failure is the last of it
+};
+
+// Of a task that has failed with `failure`, which its past knows of. `task` and `failure` must
+// outlive it.
+RetryCase CaseOf(const Task& task, const Failure& failure, absl::Time now);
+
+RetryDecision DecideRetry(const RetryCase& failed, const RetryLimits& limits);
+
+// Whether what died by itself is started once more. Empty, or why not.
+std::string RefuseRecovery(const std::vector<PastFailure>& past, absl::Time now,
+                           const RetryLimits& limits);
+
+// Adds to `past` what happened and forgets what counts no more.
+void Remember(PastFailure failure, std::vector<PastFailure>& past);
 
 }  // namespace npufleet::core
 

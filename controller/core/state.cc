@@ -75,6 +75,20 @@ void Reindex(State& state) {
   }
 }
 
+std::vector<Command> Outstanding(const State& state) {
+  std::vector<Command> commands;
+  for (const Task& task : state.tasks) {
+    if (!task.operation) continue;
+    commands.push_back(*task.operation);
+    if (task.cancelling)
+      commands.push_back(CancelOperation{task.operation->operation, task.plan.node});
+  }
+  for (const auto& [name, node] : state.nodes) {
+    if (node.reboot) commands.push_back(*node.reboot);
+  }
+  return commands;
+}
+
 std::string StampOf(const State& state, const Task& task) {
   Digest digest;
   digest.Add(task.plan.want);
@@ -91,7 +105,8 @@ bool IsServing(const State& state) {
   bool probed = false;
   for (const Task& task : state.tasks) {
     if (task.retired) continue;
-    if (task.plan.running && !task.alive) return false;
+    if (task.plan.running && (!task.alive || task.seen.sight == Sight::kUnseen)) return false;
+    if (task.plan.running && task.operation) return false;
     if (task.plan.stage == "probe") probed = task.seen.sight == Sight::kPresent;
   }
   return probed;
@@ -105,12 +120,15 @@ Phase PhaseOf(const State& state) {
   bool busy = false;
   bool failed = false;
   bool will_retry = false;
-  for (const Task& task : state.tasks) {
+  for (int i = 0; i < static_cast<int>(state.tasks.size()); ++i) {
+    const Task& task = state.tasks[i];
     if (!task.current) all_current = false;
     // A routine Check of what is current is no progress to speak of.
     if (!task.current && IsBusy(task)) busy = true;
     if (task.given_up && !task.current) failed = true;
-    if (!task.given_up && task.retry_at > task.ended_at && task.attempts > 0) will_retry = true;
+    const bool waits = state.blocked.count(i) > 0;
+    if (!task.given_up && !waits && task.retry_at > task.ended_at && task.attempts > 0)
+      will_retry = true;
   }
   for (const auto& [name, node] : state.nodes) busy = busy || node.reboot.has_value();
   if (all_current) return Phase::kServing;

@@ -23,6 +23,17 @@
 
 namespace npufleet::core {
 
+// What once went wrong with a task; kept over successes, so that what fails again and again is
+// seen.
+struct PastFailure {
+  absl::Time time;
+  FailureClass failure_class = FailureClass::kTransient;
+  std::string signature;
+  bool recovery = false;  // it died by itself, and was started again
+
+  bool operator==(const PastFailure&) const = default;
+};
+
 // One task.
 //
 //            stamp changed, node came back                  absent, and all that it needs is
@@ -38,14 +49,18 @@ struct Task {
   Observation seen;
   std::string seen_stamp;  // what `seen` was checked against
   absl::Time seen_at;
-  std::string token;   // of the newest present or drifted; empty once absent
-  bool alive = false;  // running tasks: something of it is there, wanted or not
-  bool redo = false;   // run it again though it is present
+  std::string token;         // of the newest present or drifted; empty once absent
+  bool alive = false;        // running tasks: something of it is there, wanted or not
+  bool redo = false;         // run it again though it is present
+  std::string settled_want;  // the newest for which it was seen present
+  std::string lost_stamp;    // running tasks: that it was made for when it died by itself
 
   std::optional<StartOperation> operation;  // outstanding
   bool cancelling = false;
-  uint64_t operations = 0;  // how many were started: numbers their ids
-  int attempts = 0;         // failed ones since it was last current
+  uint64_t operations = 0;                            // how many were started: numbers their ids
+  int attempts = 0;                                   // failed ones since it was last current
+  absl::Time failing_since = absl::InfiniteFuture();  // the first of them
+  std::vector<PastFailure> past;                      // newest last
   absl::Time retry_at = absl::InfinitePast();
   std::optional<Failure> failure;  // the newest, until it is current
   bool given_up = false;
@@ -63,6 +78,8 @@ struct Task {
   std::string reason;
   std::vector<int> needs;
   std::vector<int> dependents;
+
+  bool operator==(const Task&) const = default;
 };
 
 struct Node {
@@ -71,14 +88,17 @@ struct Node {
   bool hosts_controller = false;
   std::optional<StartOperation> reboot;  // outstanding
   absl::Time reboot_since = absl::InfinitePast();
-  uint64_t reboots = 0;       // numbers their ids
-  bool reboot_asked = false;  // by a failure or an operator
+  uint64_t reboots = 0;         // numbers their ids
+  bool reboot_asked = false;    // by a failure or an operator
+  bool reboot_ordered = false;  // by an operator: even while something serves
   std::string reboot_reason;
 
   // Transient.
   bool connected = false;
   std::string lost_reason;
   std::vector<int> tasks;
+
+  bool operator==(const Node&) const = default;
 };
 
 enum class Phase { kProgressing, kServing, kWaiting, kFailed, kPaused, kCancelled, kDeleted };
@@ -110,6 +130,10 @@ struct State {
 
 // Rebuilds what is transient and derived from the tasks and nodes (after a load).
 void Reindex(State& state);
+
+// What was commanded and not answered yet, to be performed again after a load: operations, and the
+// wish that some of them end.
+std::vector<Command> Outstanding(const State& state);
 
 // The digest that a task is made for: its want and the tokens of all that it needs; empty while one
 // of them has no token.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/core/step.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,7 @@ class Stepper {
   StepResult Run(const Event& event) {
     const bool was_serving = state_.serving_since != absl::InfiniteFuture();
     std::visit([this](const auto& what) { On(what); }, event.what);
+    evaluation_.ConsiderReboots();  // first: nothing is started on what is stopped for one
     evaluation_.Run();
     evaluation_.ConsiderReboots();
     evaluation_.Run();
@@ -51,13 +53,14 @@ class Stepper {
       Task task;
       if (auto found = old_index.find(plan.id); found != old_index.end()) {
         task = std::move(old[found->second]);
-        if (task.plan.want != plan.want) rewanted.insert(plan.id);
+        if (task.plan.want != plan.want) {
+          rewanted.insert(plan.id);
+          if (task.settled_want.empty() && task.operations > 0) task.settled_want = task.plan.want;
+        }
       }
       task.plan = plan;
       task.retired = false;
-      task.given_up = false;
-      task.attempts = 0;
-      task.retry_at = absl::InfinitePast();
+      Evaluation::Forgive(task);
       state_.tasks.push_back(std::move(task));
     }
     for (Task& task : old) {
@@ -75,7 +78,8 @@ class Stepper {
     for (Task& task : state_.tasks) {
       // Its result would be a fact about the node all the same, but nobody wants it any more.
       if (rewanted.count(task.plan.id) > 0 && task.plan.interruptible) evaluation_.Cancel(task);
-      task.awaiting_report = !task.retired && state_.nodes[task.plan.node].connected;
+      task.awaiting_report = !task.retired && !task.operation &&
+                             state_.nodes[task.plan.node].connected && !StillStands(task);
       task.checking.clear();
       result_.changed_tasks.insert(task.plan.id);
     }
@@ -84,8 +88,20 @@ class Stepper {
     evaluation_.TouchAll();
   }
 
+  // Of a dear Check that goes on in its own period: what it said last, for what is wanted now.
+  bool StillStands(const Task& task) const {
+    const bool is_there = task.seen.sight == Sight::kPresent || task.seen.sight == Sight::kDrifted;
+    return task.plan.dear && is_there && task.current && task.seen_stamp == StampOf(state_, task);
+  }
+
   void On(const RetryRequested&) {
     for (Task& task : state_.tasks) Forgive(task);
+    for (auto& [name, node] : state_.nodes) {
+      if (!node.reboot_asked || node.reboot_ordered || node.reboot) continue;
+      node.reboot_asked = false;  // by a failure, which is forgiven
+      node.reboot_reason.clear();
+      result_.changed_nodes.insert(name);
+    }
     Unpause("RetryRequested");
   }
 
@@ -108,14 +124,25 @@ class Stepper {
 
   void On(const CancelRequested&) {
     state_.cancelled = true;
-    for (Task& task : state_.tasks) evaluation_.Cancel(task);
-    Said("CancelRequested", "what runs is cancelled, nothing is started");
+    std::string going_on;
+    for (Task& task : state_.tasks) {
+      if (!task.operation) continue;
+      // Half an installer or half a stop is worse than either end.
+      if (task.plan.interruptible && task.operation->action == Action::kApply) {
+        evaluation_.Cancel(task);
+      } else {
+        absl::StrAppend(&going_on, going_on.empty() ? "; to its end goes " : ", ", task.plan.id);
+      }
+    }
+    Said("CancelRequested",
+         absl::StrCat("what may be interrupted ends, nothing is started", going_on));
   }
 
   void On(const RebootRequested& event) {
     auto found = state_.nodes.find(event.node);
     if (found == state_.nodes.end()) return;
     found->second.reboot_asked = true;
+    found->second.reboot_ordered = true;
     found->second.reboot_reason = "an operator asked for it";
     result_.changed_nodes.insert(event.node);
     evaluation_.TouchNode(event.node);
@@ -135,10 +162,7 @@ class Stepper {
   }
 
   void Forgive(Task& task) {
-    task.given_up = false;
-    task.attempts = 0;
-    task.retry_at = absl::InfinitePast();
-    task.unknown_since = absl::InfiniteFuture();
+    Evaluation::Forgive(task);
     // What was given up on may have been mended by hand: look again before anything is run.
     if (!task.current) task.seen_stamp.clear();
     result_.changed_tasks.insert(task.plan.id);
@@ -157,19 +181,25 @@ class Stepper {
     Node& node = found->second;
     const bool rebooted = !node.boot_id.empty() && node.boot_id != event.boot_id;
     const bool was_connected = node.connected;
+    const bool was_lost = !node.lost_reason.empty();
     node.connected = true;
     node.lost_reason.clear();
     node.hosts_controller = event.hosts_controller;
     if (rebooted || !was_connected) {
       result_.notes.push_back(
           {rebooted ? "NodeRebooted" : "NodeConnected", "", event.node,
-           absl::StrCat(event.node, rebooted ? " has rebooted" : " is connected")});
+           absl::StrCat(event.node,
+                        rebooted   ? " has rebooted"
+                        : was_lost ? " is connected again, in the same boot: it was cut off, or "
+                                     "its agent ended"
+                                   : " is connected")});
     }
     node.boot_id = event.boot_id;
     if (rebooted) {
       if (node.reboot) state_.operations.erase(node.reboot->operation);
       node.reboot.reset();
       node.reboot_asked = false;
+      node.reboot_ordered = false;
       node.reboot_reason.clear();
     }
     for (const int i : node.tasks) {
@@ -181,8 +211,13 @@ class Stepper {
         task.seen.sight = Sight::kUnseen;
         task.seen.reboot_needed = false;
         task.unknown_since = absl::InfiniteFuture();
+        task.lost_stamp.clear();
         if (task.retired && task.plan.running) task.alive = false;  // gone with the boot
       }
+    }
+    for (Task& task : state_.tasks) {
+      if (task.current || task.operation || !task.seen.failure) continue;
+      if (task.seen.failure->failure_class == FailureClass::kRedo) LookAgain(task);
     }
     result_.changed_nodes.insert(event.node);
     evaluation_.TouchNode(event.node);
@@ -218,19 +253,33 @@ class Stepper {
       observation.token = task.token;
       observation.failure.reset();
     }
+    // What works is taken as found, unless an operator changed this very want: then it is replaced.
+    if (observation.sight == Sight::kDrifted && !task.settled_want.empty() &&
+        task.settled_want != task.plan.want) {
+      observation.sight = Sight::kAbsent;
+    }
     // A failed precondition that has changed is worth another look; one that has not is not.
     if (task.given_up && task.seen.failure && !(task.seen == observation)) task.given_up = false;
     if (!(task.seen == observation) || task.seen_stamp != stamp) {
       result_.changed_tasks.insert(task.plan.id);
     }
     const bool was_alive = task.alive;
+    const std::string old_token = task.token;
     task.seen = observation;
     task.seen_stamp = stamp;
     task.seen_at = now_;
     switch (observation.sight) {
       case Sight::kPresent:
-      case Sight::kDrifted:
+        if (stamp == StampOf(state_, task) && task.settled_want != task.plan.want) {
+          task.settled_want = task.plan.want;
+          result_.changed_tasks.insert(task.plan.id);
+        }
         task.token = observation.token;
+        task.alive = task.plan.running;
+        break;
+      case Sight::kDrifted:
+        // What stands on it was made for its former token, and is as good as before.
+        if (task.token.empty()) task.token = observation.token;
         task.alive = task.plan.running;
         break;
       case Sight::kAbsent:
@@ -242,7 +291,11 @@ class Stepper {
         break;  // what was last known stands
     }
     if (observation.sight != Sight::kUnknown) task.unknown_since = absl::InfiniteFuture();
+    if (task.token != old_token) {
+      for (const int dependent : task.dependents) evaluation_.Touch(dependent);
+    }
     if (was_alive && !task.alive && !task.operation) {
+      task.lost_stamp = stamp;
       evaluation_.Note("TaskLost", task, absl::StrCat(task.plan.id, ": ", observation.reason));
       LookBelow(task);
     }
@@ -274,8 +327,21 @@ class Stepper {
     const bool same_stamp = task.seen_stamp == event.stamp;
     See(task, event.observation, event.stamp);
     if (same_stamp && task.seen == before && task.current && !first_report) return;
+    if (AsksForRedo(task)) {
+      LookAgain(task);
+      Failed(task, *event.observation.failure);
+    }
     evaluation_.Touch(found->second);
     evaluation_.TouchBlocked();
+  }
+
+  // A Check that has found what is under it at fault: an Apply would find the same, and later.
+  bool AsksForRedo(const Task& task) const {
+    std::string why;
+    return task.seen.sight == Sight::kAbsent && task.seen.failure &&
+           task.seen.failure->failure_class == FailureClass::kRedo && !task.given_up &&
+           !state_.paused && !state_.cancelled && task.seen_stamp == StampOf(state_, task) &&
+           evaluation_.GroundReported(task, &why);
   }
 
   void On(const OperationEnded& event) {
@@ -301,15 +367,16 @@ class Stepper {
         break;
       case Result::kFailed:
         if (cancelled_by_us) {
-          LookAgain(task);
+          LookAtWhatIsLeft(task, operation);
         } else {
+          LookAtWhatIsLeft(task, operation);
           Failed(task, event.failure);
         }
         break;
       case Result::kRefused:
         task.retry_at = now_ + state_.retry.initial_backoff;
         evaluation_.Note("OperationRefused", task, event.failure.symptom);
-        LookAgain(task);
+        LookAtWhatIsLeft(task, operation);
         break;
       case Result::kCancelled:
       case Result::kInterrupted:
@@ -318,11 +385,20 @@ class Stepper {
             task,
             absl::StrCat(task.plan.id, event.result == Result::kCancelled ? " was cancelled"
                                                                           : " was interrupted"));
-        LookAgain(task);
+        LookAtWhatIsLeft(task, operation);
         break;
     }
     evaluation_.Touch(i);
     evaluation_.TouchBlocked();
+  }
+
+  // An Apply that did not succeed may have left something that runs, unless the node has rebooted.
+  void LookAtWhatIsLeft(Task& task, const StartOperation& operation) {
+    if (operation.action == Action::kApply && task.plan.running &&
+        operation.boot_id == state_.nodes[task.plan.node].boot_id) {
+      task.alive = true;
+    }
+    LookAgain(task);
   }
 
   // Nothing is known of it until it has been checked afresh.
@@ -330,6 +406,7 @@ class Stepper {
     task.seen.sight = Sight::kUnseen;
     task.seen_stamp.clear();
     task.checking.clear();
+    result_.changed_tasks.insert(task.plan.id);
   }
 
   void Succeeded(Task& task, const StartOperation& operation, const Observation& observation) {
@@ -342,6 +419,12 @@ class Stepper {
     }
     task.redo = false;
     See(task, observation, operation.stamp);
+    // Reports do not wait for operations: what was seen at its very end may have been said already,
+    // and not been listened to. Said again, it cannot be missed.
+    if (!task.retired) {
+      result_.commands.push_back(
+          CheckTask{task.plan.id, task.plan.node, operation.stamp, operation.inputs});
+    }
     evaluation_.Note("OperationSucceeded", task,
                      observation.reboot_needed
                          ? absl::StrCat(task.plan.id, " is in effect from the next boot on")
@@ -350,18 +433,23 @@ class Stepper {
 
   void Failed(Task& task, const Failure& failure) {
     ++task.attempts;
+    task.failing_since = std::min(task.failing_since, now_);
+    Remember({now_, failure.failure_class, failure.signature}, task.past);
     task.failure = failure;
-    LookAgain(task);
-    const RetryDecision decision =
-        DecideRetry(task.plan.id, task.plan.stage, failure, task.attempts, state_.retry);
+    const RetryDecision decision = DecideRetry(CaseOf(task, failure, now_), state_.retry);
     evaluation_.Note("OperationFailed", task, absl::StrCat(failure.symptom, "; ", decision.reason));
     task.retry_at = now_ + decision.after;
     switch (decision.kind) {
       case RetryDecision::Kind::kRetry:
         break;
-      case RetryDecision::Kind::kRedo:
+      case RetryDecision::Kind::kRedo: {
+        // While a node is out of reach nobody knows what is at fault: asked again when it is back.
+        std::string why;
+        if (!evaluation_.GroundReported(task, &why)) break;
         RedoBelow(task, decision.redo_stage);
+        LookBelow(task);
         break;
+      }
       case RetryDecision::Kind::kReboot: {
         Node& node = state_.nodes[task.plan.node];
         node.reboot_asked = true;
@@ -401,6 +489,7 @@ class Stepper {
       if (!node.reboot || node.reboot->operation != event.operation) continue;
       node.reboot.reset();
       node.reboot_asked = false;
+      node.reboot_ordered = false;
       result_.changed_nodes.insert(name);
       result_.notes.push_back({"RebootFailed", "", name, event.failure.symptom});
       for (const int i : node.tasks) {

@@ -34,7 +34,10 @@ struct Options {
   bool no_stream = false;
   bool resolved = false;
   bool client = false;
+  bool commands = false;
+  InitOptions init;
   uint64_t after = 0;
+  uint64_t to_revision = 0;
   ChatOptions chat_options;
 };
 
@@ -155,9 +158,14 @@ void CommandLine::Rollout() {
       [this] { return ApplyRollout(context_, options_.file, options_.wait); });
   AddFile(apply);
   AddWait(apply);
-  AddFile(Command(rollout_, "plan", "what apply would do, and why; changes nothing",
-                  "Examples:\n  ctl rollout plan -f qwen3-235b.yaml",
-                  [this] { return PlanRollout(context_, options_.file); }));
+  CLI::App* plan =
+      Command(rollout_, "plan", "what apply would do, and why; changes nothing",
+              "Examples:\n  ctl rollout plan -f qwen3-235b.yaml\n"
+              "  ctl rollout plan -f qwen3-235b.yaml --commands > runbook.sh",
+              [this] { return PlanRollout(context_, options_.file, options_.commands); });
+  AddFile(plan);
+  plan->add_flag("--commands", options_.commands,
+                 "as the shell commands that you would have typed, with what is skipped and why");
   CLI::App* status =
       Command(rollout_, "status", "all rollouts, or the stages, failures and endpoint of one",
               "Examples:\n  ctl rollout status\n  ctl rollout status qwen3-235b\n"
@@ -189,6 +197,13 @@ void CommandLine::Rollout() {
   AddName(logs);
   logs->add_option("TASK", options_.task, "STAGE@NODE, as `status` names it")->required();
   logs->add_flag("-f,--follow", options_.follow, "stay until the operation ends");
+  CLI::App* explain =
+      Command(rollout_, "explain", "why a task is in its state: the whole chain of reasons",
+              "Examples:\n  ctl rollout explain qwen3-235b serve@node-a\n"
+              "  ctl rollout explain qwen3-235b driver@node-b -o json",
+              [this] { return ExplainTask(context_, options_.name, options_.task); });
+  AddName(explain);
+  explain->add_option("TASK", options_.task, "STAGE@NODE, as `status` names it")->required();
   CLI::App* events = Command(
       rollout_, "events", "what happened, oldest first",
       "Examples:\n  ctl rollout events\n  ctl rollout events qwen3-235b -f",
@@ -206,6 +221,7 @@ void CommandLine::AddControl(CLI::App* parent, const char* name, const char* des
     request.set_name(options_.name);
     request.set_verb(verb);
     request.set_from(options_.from);
+    request.set_to_revision(options_.to_revision);
     return ControlRollout(context_, request, options_.wait);
   });
   AddName(command);
@@ -214,9 +230,22 @@ void CommandLine::AddControl(CLI::App* parent, const char* name, const char* des
     command->add_option("--from", options_.from, "the stage to run again, on all nodes or on one")
         ->type_name("STAGE[@NODE]");
   }
+  if (verb == v1::ControlRolloutRequest::UNDO) {
+    command
+        ->add_option("--to-revision", options_.to_revision,
+                     "a revision of `ctl rollout history`; default: the one before the newest")
+        ->check(CLI::PositiveNumber)
+        ->type_name("REVISION");
+  }
 }
 
 void CommandLine::RolloutControl() {
+  AddControl(rollout_, "undo", "go back: a new revision with the spec of a former one",
+             "Examples:\n  ctl rollout undo qwen3-235b --wait\n"
+             "  ctl rollout undo qwen3-235b --to-revision 3\n"
+             "What both revisions have in common is not done again. It may be asked for in the "
+             "middle of a rollout.",
+             v1::ControlRolloutRequest::UNDO, true);
   AddControl(rollout_, "retry", "forget kept failures and go on from there",
              "Examples:\n  ctl rollout retry qwen3-235b --wait", v1::ControlRolloutRequest::RETRY,
              true);
@@ -225,13 +254,16 @@ void CommandLine::RolloutControl() {
              "  ctl rollout restart qwen3-235b --from ray-head\n"
              "  ctl rollout restart qwen3-235b --from docker@node-b",
              v1::ControlRolloutRequest::RESTART, true);
-  AddControl(rollout_, "pause", "start nothing new", "Examples:\n  ctl rollout pause qwen3-235b",
+  AddControl(rollout_, "pause", "start nothing new; what is under way and what serves go on",
+             "Examples:\n  ctl rollout pause qwen3-235b\n"
+             "While it is paused nothing that is lost is repaired.",
              v1::ControlRolloutRequest::PAUSE, false);
   AddControl(rollout_, "resume", "go on after a pause",
              "Examples:\n  ctl rollout resume qwen3-235b", v1::ControlRolloutRequest::RESUME, true);
-  AddControl(rollout_, "cancel", "cancel what runs and start nothing",
-             "Examples:\n  ctl rollout cancel qwen3-235b", v1::ControlRolloutRequest::CANCEL,
-             false);
+  AddControl(rollout_, "cancel", "end what is under way, where that is safe, and start nothing",
+             "Examples:\n  ctl rollout cancel qwen3-235b\n"
+             "Downloads and starts end, installers go on to their end, and what serves goes on.",
+             v1::ControlRolloutRequest::CANCEL, false);
   CLI::App* remove = Command(rollout_, "delete", "stop what serves; what is installed stays",
                              "Examples:\n  ctl rollout delete qwen3-235b --wait", [this] {
                                return DeleteRollout(context_, options_.name, options_.wait);
@@ -254,6 +286,11 @@ void CommandLine::Fleet() {
               "Examples:\n  ctl node reboot node-b",
               [this] { return RebootNode(context_, options_.node); });
   reboot->add_option("NAME", options_.node, "the node")->required();
+  CLI::App* remove = Command(node, "remove", "forget a node that no rollout uses",
+                             "Examples:\n  ctl node remove node-b\n"
+                             "Its certificate is not renewed any more; what is installed stays.",
+                             [this] { return RemoveNode(context_, options_.node); });
+  remove->add_option("NAME", options_.node, "the node")->required();
   Command(&app_, "npu", "all NPUs of the fleet",
           "Examples:\n  ctl npu\n  ctl npu -o json | jq '.nodes[].inventory.chips'",
           [this] { return ShowChips(context_); });
@@ -289,7 +326,7 @@ void CommandLine::Others() {
   chat->add_flag("--no-stream", options_.no_stream, "print the answer when it is complete");
   AddDuration(chat, "--timeout", &options_.chat_options.timeout, "default 10m");
 
-  CLI::App* spec = Group("spec", "look at a deployment without a controller",
+  CLI::App* spec = Group("spec", "write and look at deployments",
                          "Examples:\n  ctl spec validate -f qwen3-235b.yaml\n  ctl spec schema > "
                          "deployment.schema.json");
   CLI::App* validate =
@@ -299,6 +336,19 @@ void CommandLine::Others() {
               [this] { return ValidateSpec(context_, options_.file, options_.resolved); });
   AddFile(validate);
   validate->add_flag("--resolved", options_.resolved, "print it with all defaults");
+  CLI::App* init = Command(
+      spec, "init", "a commented deployment to complete, for the nodes of the fleet or named ones",
+      "Examples:\n  ctl spec init > qwen3-235b.yaml                    # asks the controller\n"
+      "  ctl spec init --node node-b --node node-a --model deepseek-ai/DeepSeek-R1\n"
+      "  ctl spec init --node node-a=192.168.0.15,enp67s0f0 --node node-b=192.168.0.21,enp67s0f0\n"
+      "The first node is the head. With an address for each, nobody is asked.",
+      [this] { return InitSpec(context_, options_.init); });
+  init->add_option("--node", options_.init.nodes, "NAME, or NAME=ADDRESS[,NIC]; once for each node")
+      ->type_name("NODE");
+  init->add_option("--chips", options_.init.chips, "of each node; default: all that it has")
+      ->check(CLI::Range(1, 64));
+  init->add_option("--model", options_.init.model, "OWNER/NAME; default Qwen/Qwen3-235B-A22B");
+  init->add_option("--name", options_.init.name, "of the deployment; default: from the model");
   Command(spec, "schema", "the JSON Schema, for editors",
           "Examples:\n  ctl spec schema > deployment.schema.json",
           [this] { return PrintSchema(context_); });

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "controller/ctl/context.h"
@@ -20,11 +21,13 @@ struct WaitOptions {
 
 // rollout_apply.cc
 ExitCode ApplyRollout(Context& context, const std::string& file, const WaitOptions& wait);
-ExitCode PlanRollout(Context& context, const std::string& file);
+// `commands`: also as the shell commands that an operator would have typed.
+ExitCode PlanRollout(Context& context, const std::string& file, bool commands);
 
 // rollout_view.cc
 ExitCode ShowRollouts(Context& context);
 ExitCode ShowRollout(Context& context, const std::string& name);
+ExitCode ExplainTask(Context& context, const std::string& rollout, const std::string& task);
 ExitCode WatchRollout(Context& context, const std::string& name, bool forever,
                       absl::Duration timeout);
 ExitCode ShowHistory(Context& context, const std::string& name);
@@ -41,6 +44,7 @@ ExitCode DeleteRollout(Context& context, const std::string& name, const WaitOpti
 ExitCode ListNodes(Context& context);
 ExitCode ShowNode(Context& context, const std::string& name);
 ExitCode RebootNode(Context& context, const std::string& name);
+ExitCode RemoveNode(Context& context, const std::string& name);
 ExitCode ShowChips(Context& context);
 ExitCode CreateToken(Context& context, const std::string& node, absl::Duration valid_for);
 
@@ -55,6 +59,13 @@ struct ChatOptions {
 ExitCode Chat(Context& context, const ChatOptions& options);
 
 // spec_commands.cc
+struct InitOptions {
+  std::vector<std::string> nodes;  // NAME=ADDRESS[,NIC]: nobody is asked; NAME: the controller is
+  uint32_t chips = 0;              // of each node; 0: what the nodes have, or 8
+  std::string model;
+  std::string name;
+};
+ExitCode InitSpec(Context& context, const InitOptions& options);
 ExitCode ValidateSpec(Context& context, const std::string& file, bool resolved);
 ExitCode PrintSchema(Context& context);
 ExitCode ShowVersion(Context& context, bool client_only);

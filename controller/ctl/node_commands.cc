@@ -52,6 +52,23 @@ ExitCode RebootNode(Context& context, const std::string& name) {
   return ExitCode::kDone;
 }
 
+ExitCode RemoveNode(Context& context, const std::string& name) {
+  if (!context.Connect()) return ExitCode::kUsage;
+  v1::RemoveNodeRequest request;
+  request.set_name(name);
+  v1::NodeStatus node;
+  grpc::ClientContext call;
+  SetDeadline(call, kCallDeadline);
+  grpc::Status status = context.stub->RemoveNode(&call, request, &node);
+  if (!status.ok()) return context.Fail(status);
+  context.Print(node, [&] {
+    return absl::StrCat(
+        node.name(), ": removed; its certificate is not renewed any more, and what ",
+        "is installed on it stays. To admit it again: ctl token create --node ", node.name(), "\n");
+  });
+  return ExitCode::kDone;
+}
+
 ExitCode ShowChips(Context& context) {
   if (!context.Connect()) return ExitCode::kUsage;
   v1::ListNodesReply reply;

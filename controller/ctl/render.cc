@@ -146,6 +146,19 @@ std::string StageTable(const v1::Rollout& rollout, const View& view) {
   return table.Render(view.colour);
 }
 
+// Nodes that are not simply there.
+std::string LostNodes(const v1::Rollout& rollout, const View& view) {
+  std::string text;
+  for (const v1::RolloutNode& node : rollout.nodes()) {
+    if (node.reason().empty()) continue;
+    const std::string title =
+        absl::StrCat(node.name(), ": ", LowerName(&v1::Reach_Name, node.reach()));
+    absl::StrAppend(&text, "\n", Styled(title, Style::kYellow, view.colour), "\n  ",
+                    Printable(node.reason()), "\n");
+  }
+  return text;
+}
+
 // What is not simply as wanted, with its reason.
 std::string OpenTasks(const v1::Rollout& rollout, const View& view) {
   Table table({"TASK", "STATE", "WHY"});
@@ -260,6 +273,7 @@ std::string RenderProgress(const v1::Rollout& rollout, const View& view) {
   std::string text = absl::StrCat(Headline(rollout, view), "\n\n", StageTable(rollout, view));
   if (std::string open = OpenTasks(rollout, view); !open.empty())
     absl::StrAppend(&text, "\n", open);
+  absl::StrAppend(&text, LostNodes(rollout, view));
   return text + Failures(rollout, false, view);
 }
 
@@ -267,10 +281,46 @@ std::string RenderRollout(const v1::Rollout& rollout, const View& view) {
   std::string text = absl::StrCat(Headline(rollout, view), "\n\n", StageTable(rollout, view));
   if (std::string open = OpenTasks(rollout, view); !open.empty())
     absl::StrAppend(&text, "\n", open);
+  absl::StrAppend(&text, LostNodes(rollout, view));
   absl::StrAppend(&text, Failures(rollout, true, view), EndpointText(rollout),
                   CriticalPathText(rollout, view));
   if (!rollout.notes().empty()) absl::StrAppend(&text, "\n", RenderNotes(rollout.notes(), view));
   return text;
+}
+
+std::string RenderControl(v1::ControlRolloutRequest::Verb verb, const v1::Rollout& rollout,
+                          const View& view) {
+  std::vector<std::string> ending, going_on;
+  for (const v1::Task& task : rollout.tasks()) {
+    if (task.cancelling()) {
+      ending.push_back(task.id());
+    } else if (IsRunning(task)) {
+      going_on.push_back(task.id());
+    }
+  }
+  const auto list = [](const std::vector<std::string>& tasks) {
+    return tasks.empty() ? std::string("nothing") : absl::StrJoin(tasks, ", ");
+  };
+  std::string text = absl::StrCat(rollout.name(), ": ");
+  switch (verb) {
+    case v1::ControlRolloutRequest::PAUSE:
+      absl::StrAppend(&text, "paused; nothing new is started and nothing lost is repaired until ",
+                      "`ctl rollout resume`; under way, to its end: ", list(going_on), "\n");
+      break;
+    case v1::ControlRolloutRequest::CANCEL:
+      absl::StrAppend(&text, "cancelled; told to end: ", list(ending),
+                      "; to its end goes: ", list(going_on),
+                      "; nothing is started until `ctl rollout resume`, and what serves goes on\n");
+      break;
+    case v1::ControlRolloutRequest::UNDO:
+      absl::StrAppend(&text, "revision ", rollout.revision(), " has the former spec and is ",
+                      PhaseName(rollout.phase()), "\n");
+      break;
+    default:
+      absl::StrAppend(&text, PhaseName(rollout.phase()), rollout.reason().empty() ? "" : ": ",
+                      Printable(rollout.reason()), "\n");
+  }
+  return absl::StrCat(text, OpenTasks(rollout, view));
 }
 
 std::string RenderRollouts(const v1::ListRolloutsReply& rollouts, const View& view) {
@@ -317,6 +367,69 @@ std::string RenderPlan(const v1::Plan& plan, const View& view) {
                     "\n");
   }
   return text + RenderNotes(plan.notes(), view);
+}
+
+std::string RenderCommands(const v1::Plan& plan, const View& view) {
+  std::vector<std::string> nodes;
+  for (const v1::Plan::Commands& part : plan.commands()) {
+    if (!absl::c_linear_search(nodes, part.node())) nodes.push_back(part.node());
+  }
+  std::string text;
+  for (const std::string& blocked : plan.blocked()) {
+    absl::StrAppend(&text, "# blocked: ", Printable(blocked), "\n");
+  }
+  for (const std::string& node : nodes) {
+    absl::StrAppend(&text, text.empty() ? "" : "\n",
+                    Styled(absl::StrCat("# ===== on ", node, " ====="), Style::kBold, view.colour),
+                    "\n");
+    for (const v1::Plan::Commands& part : plan.commands()) {
+      if (part.node() != node) continue;
+      const std::string title =
+          absl::StrCat("# ", part.task(), part.skipped() ? ": skipped" : "",
+                       part.reason().empty() ? "" : ": ", Printable(part.reason()));
+      absl::StrAppend(&text, Styled(title, Style::kDim, view.colour), "\n");
+      if (part.skipped()) continue;
+      for (const std::string& line : part.lines()) absl::StrAppend(&text, Printable(line), "\n");
+    }
+  }
+  return text;
+}
+
+namespace {
+
+void AppendExplanation(const v1::Explanation& explanation, int depth, const View& view,
+                       std::string* text) {
+  const std::string indent(2 * depth, ' ');
+  absl::StrAppend(text, indent, Styled(Printable(explanation.subject()), Style::kBold, view.colour),
+                  ": ", explanation.state(), "\n");
+  for (const std::string& sentence : explanation.sentences()) {
+    absl::StrAppend(text, indent, "  - ", Printable(sentence), "\n");
+  }
+  if (explanation.has_failure()) {
+    const v1::Failure& failure = explanation.failure();
+    const std::string title =
+        absl::StrCat(LowerName(&v1::Failure::Class_Name, failure.class_()),
+                     failure.redo_stage().empty() ? "" : absl::StrCat(" of ", failure.redo_stage()),
+                     failure.signature().empty() ? "" : absl::StrCat(", ", failure.signature()));
+    absl::StrAppend(text, indent, "  ", Styled(title, Style::kRed, view.colour), "\n", indent,
+                    "    symptom: ", Printable(failure.symptom()), "\n");
+    if (!failure.advice().empty())
+      absl::StrAppend(text, indent, "    advice:  ", Printable(failure.advice()), "\n");
+    for (const std::string& line : failure.log_tail())
+      absl::StrAppend(text, indent, "    | ", Styled(Printable(line), Style::kDim, view.colour),
+                      "\n");
+  }
+  for (const v1::Explanation& because : explanation.because()) {
+    AppendExplanation(because, depth + 1, view, text);
+  }
+}
+
+}  // namespace
+
+std::string RenderExplanation(const v1::Explanation& explanation, const View& view) {
+  std::string text;
+  AppendExplanation(explanation, 0, view, &text);
+  return text;
 }
 
 std::string RenderRevisions(const v1::ListRevisionsReply& revisions, const View& view) {

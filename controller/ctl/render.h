@@ -25,8 +25,15 @@ struct View {
 std::string RenderRollout(const v1::Rollout& rollout, const View& view);
 // The same without log tails and notes: what is redrawn in place.
 std::string RenderProgress(const v1::Rollout& rollout, const View& view);
+// What a request to control a rollout has done: one sentence, then what is open.
+std::string RenderControl(v1::ControlRolloutRequest::Verb verb, const v1::Rollout& rollout,
+                          const View& view);
 std::string RenderRollouts(const v1::ListRolloutsReply& rollouts, const View& view);
 std::string RenderPlan(const v1::Plan& plan, const View& view);
+// The plan as a shell script by node: comments say what is skipped and why.
+std::string RenderCommands(const v1::Plan& plan, const View& view);
+// A tree: each thing that is waited for stands two columns further in.
+std::string RenderExplanation(const v1::Explanation& explanation, const View& view);
 std::string RenderRevisions(const v1::ListRevisionsReply& revisions, const View& view);
 std::string RenderEvent(const v1::Event& event, const View& view);
 std::string RenderNodes(const v1::ListNodesReply& nodes, const View& view);

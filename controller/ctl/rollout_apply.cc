@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/spec/deployment.h"
+#include "common/time_conversion.h"
 #include "controller/ctl/commands.h"
 #include "controller/ctl/follow.h"
+#include "controller/ctl/text.h"
 
 namespace npufleet::ctl {
 namespace {
@@ -22,11 +28,30 @@ std::string NextSteps(const v1::Rollout& rollout) {
                       "     # until it serves\n  ctl rollout status ", rollout.name(), "\n");
 }
 
+// "24 tasks were checked now; checked earlier: npu@node-a 12s, probe@node-a 41s ago".
+std::string CheckedText(const v1::ApplyDeploymentReply& reply) {
+  int now = 0;
+  std::vector<std::string> earlier;
+  for (const v1::Task& task : reply.rollout().tasks()) {
+    const absl::Duration age = FromTimestamp(reply.time()) - FromTimestamp(task.observed_time());
+    if (!task.has_observed_time()) {
+      earlier.push_back(absl::StrCat(task.id(), " never"));
+    } else if (age > absl::ZeroDuration()) {
+      earlier.push_back(absl::StrCat(task.id(), " ", ShortDuration(age), " ago"));
+    } else {
+      ++now;
+    }
+  }
+  return absl::StrCat(
+      "  ", now, now == 1 ? " task was" : " tasks were", " checked now",
+      earlier.empty() ? "" : "; checked in their own period: ", absl::StrJoin(earlier, ", "), "\n");
+}
+
 std::string AppliedText(const v1::ApplyDeploymentReply& reply, const View& view) {
   const v1::Rollout& rollout = reply.rollout();
   if (reply.unchanged() && IsSettled(rollout)) {
     return absl::StrCat(rollout.name(), ": nothing to do; revision ", rollout.revision(),
-                        " serves at ", rollout.endpoint(), "\n");
+                        " serves at ", rollout.endpoint(), "\n", CheckedText(reply));
   }
   std::string text = RenderNotes(reply.notes(), view);
   if (reply.unchanged()) {
@@ -68,17 +93,20 @@ ExitCode ApplyRollout(Context& context, const std::string& file, const WaitOptio
   return ExitCode::kDone;
 }
 
-ExitCode PlanRollout(Context& context, const std::string& file) {
+ExitCode PlanRollout(Context& context, const std::string& file, bool commands) {
   absl::StatusOr<v1::Deployment> deployment = ReadDeployment(context, file);
   if (!deployment.ok() || !context.Connect()) return ExitCode::kUsage;
   v1::PlanDeploymentRequest request;
   *request.mutable_deployment() = *std::move(deployment);
+  request.set_commands(commands);
   v1::Plan plan;
   grpc::ClientContext call;
   SetDeadline(call, kPlanDeadline);
   grpc::Status status = context.stub->PlanDeployment(&call, request, &plan);
   if (!status.ok()) return context.Fail(status);
-  context.Print(plan, [&] { return RenderPlan(plan, context.Now()); });
+  context.Print(plan, [&] {
+    return commands ? RenderCommands(plan, context.Now()) : RenderPlan(plan, context.Now());
+  });
   return ExitCode::kDone;
 }
 

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "absl/strings/str_cat.h"
 #include "controller/ctl/commands.h"
 #include "controller/ctl/follow.h"
 
 namespace npufleet::ctl {
 namespace {
 
-ExitCode Said(Context& context, const v1::Rollout& rollout, const WaitOptions& wait,
-              bool until_deleted) {
+ExitCode Said(Context& context, const v1::Rollout& rollout, v1::ControlRolloutRequest::Verb verb,
+              const WaitOptions& wait, bool until_deleted) {
   if (!wait.wait) {
-    context.Print(rollout, [&] {
-      return absl::StrCat(rollout.name(), ": ", PhaseName(rollout.phase()),
-                          rollout.reason().empty() ? "" : ": ", rollout.reason(), "\n");
-    });
+    context.Print(rollout, [&] { return RenderControl(verb, rollout, context.Now()); });
     return ExitCode::kDone;
   }
   FollowOptions follow;
@@ -33,7 +29,7 @@ ExitCode ControlRollout(Context& context, v1::ControlRolloutRequest request,
   SetDeadline(call, kCallDeadline);
   grpc::Status status = context.stub->ControlRollout(&call, request, &rollout);
   if (!status.ok()) return context.Fail(status);
-  return Said(context, rollout, wait, false);
+  return Said(context, rollout, request.verb(), wait, false);
 }
 
 ExitCode DeleteRollout(Context& context, const std::string& name, const WaitOptions& wait) {
@@ -45,7 +41,7 @@ ExitCode DeleteRollout(Context& context, const std::string& name, const WaitOpti
   SetDeadline(call, kCallDeadline);
   grpc::Status status = context.stub->DeleteDeployment(&call, request, &rollout);
   if (!status.ok()) return context.Fail(status);
-  return Said(context, rollout, wait, true);
+  return Said(context, rollout, v1::ControlRolloutRequest::VERB_UNSPECIFIED, wait, true);
 }
 
 }  // namespace npufleet::ctl

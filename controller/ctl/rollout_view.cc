@@ -31,6 +31,20 @@ ExitCode ShowRollout(Context& context, const std::string& name) {
   return rollout.phase() == v1::Rollout::FAILED ? ExitCode::kFailed : ExitCode::kDone;
 }
 
+ExitCode ExplainTask(Context& context, const std::string& rollout, const std::string& task) {
+  if (!context.Connect()) return ExitCode::kUsage;
+  v1::ExplainTaskRequest request;
+  request.set_rollout(rollout);
+  request.set_task(task);
+  v1::Explanation explanation;
+  grpc::ClientContext call;
+  SetDeadline(call, kCallDeadline);
+  grpc::Status status = context.stub->ExplainTask(&call, request, &explanation);
+  if (!status.ok()) return context.Fail(status);
+  context.Print(explanation, [&] { return RenderExplanation(explanation, context.Now()); });
+  return ExitCode::kDone;
+}
+
 ExitCode WatchRollout(Context& context, const std::string& name, bool forever,
                       absl::Duration timeout) {
   if (!context.Connect()) return ExitCode::kUsage;

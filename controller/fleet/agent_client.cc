@@ -22,6 +22,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
   grpc::ChannelArguments arguments;
   // A fleet's nodes are reached directly, whatever proxy the environment names.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // A new channel to the same address shall be a new connection.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   // Also how long one attempt may take: a loaded node's TLS handshake fits in, and a node without
   // power is asked anew before the kernel's pauses between SYNs grow.
@@ -142,8 +144,9 @@ class AgentClient::WatchStream : public grpc::ClientReadReactor<v1::OperationEve
 AgentClient::AgentClient(std::string address, std::shared_ptr<grpc::ChannelCredentials> credentials,
                          AgentEvents events)
     : address_(std::move(address)),
+      credentials_(std::move(credentials)),
       events_(std::move(events)),
-      stub_(v1::Agent::NewStub(MakeChannel(address_, std::move(credentials)))) {}
+      stub_(v1::Agent::NewStub(MakeChannel(address_, credentials_))) {}
 
 AgentClient::~AgentClient() {
   {
@@ -169,6 +172,7 @@ void AgentClient::Loop() {
       if (stopping_) return;
       replied_ = false;
       stream_done_ = false;
+      lost_reason_.clear();
       last_reply_ = Clock::Real().Elapsed();
       stream_ = std::make_unique<ObserveStream>(this);
       stream_->Begin(stub_.get());
@@ -178,6 +182,10 @@ void AgentClient::Loop() {
           lost_reason_ = absl::StrCat("no sign of life for ", absl::FormatDuration(kSilence));
           stream_->Cancel();
           while (!stream_done_) changed_.Wait(&mutex_);
+          // A connection on which nothing came sends again in ever longer intervals, long after the
+          // node could be reached: all that used it goes over a new one.
+          for (const auto& [key, context] : contexts_) context->TryCancel();
+          stub_ = v1::Agent::NewStub(MakeChannel(address_, credentials_));
         }
         if (replied_ && !stopping_) {
           for (auto& [id, running] : running_) {
@@ -197,7 +205,11 @@ void AgentClient::Loop() {
       reason = lost_reason_;
     }
     ended.reset();
-    if (had_replied) events_.lost(reason);
+    if (had_replied) {
+      events_.lost(reason);
+    } else if (events_.unreached) {
+      events_.unreached(reason);
+    }
     absl::MutexLock lock(&mutex_);
     if (!stopping_) changed_.WaitWithTimeout(&mutex_, kReconnectAfter);
   }
@@ -216,7 +228,7 @@ void AgentClient::OnReply(const v1::ObserveReply& reply) {
       }
     }
   }
-  if (first || reply.observations_size() > 0) events_.replied(reply, first);
+  events_.replied(reply, first);
 }
 
 void AgentClient::OnStreamDone(const grpc::Status& status) {
@@ -352,12 +364,17 @@ void AgentClient::CallEnds() {
   changed_.SignalAll();
 }
 
+std::shared_ptr<v1::Agent::Stub> AgentClient::Stub() {
+  absl::MutexLock lock(&mutex_);
+  return stub_;
+}
+
 absl::StatusOr<v1::CheckReply> AgentClient::CheckOnce(const v1::CheckRequest& request,
                                                       absl::Duration deadline) {
   grpc::ClientContext context;
   context.set_deadline(Deadline(deadline));
   v1::CheckReply reply;
-  const grpc::Status status = stub_->Check(&context, request, &reply);
+  const grpc::Status status = Stub()->Check(&context, request, &reply);
   if (!status.ok()) return ToAbsl(status);
   return reply;
 }
@@ -366,7 +383,7 @@ absl::StatusOr<v1::Inventory> AgentClient::GetInventory(absl::Duration deadline)
   grpc::ClientContext context;
   context.set_deadline(Deadline(deadline));
   v1::Inventory reply;
-  const grpc::Status status = stub_->GetInventory(&context, v1::GetInventoryRequest(), &reply);
+  const grpc::Status status = Stub()->GetInventory(&context, v1::GetInventoryRequest(), &reply);
   if (!status.ok()) return ToAbsl(status);
   return reply;
 }
@@ -381,13 +398,13 @@ absl::Status AgentClient::WatchLog(const std::string& operation, bool follow,
   {
     grpc::ClientContext get_context;
     get_context.set_deadline(Deadline(kCallDeadline));
-    const grpc::Status status = stub_->GetOperation(&get_context, get, &now);
+    const grpc::Status status = Stub()->GetOperation(&get_context, get, &now);
     if (!status.ok()) return ToAbsl(status);
   }
   cancellation.OnCancel([&context] { context.TryCancel(); });
   v1::WatchOperationRequest request;
   request.set_id(operation);
-  auto reader = stub_->WatchOperation(&context, request);
+  auto reader = Stub()->WatchOperation(&context, request);
   v1::OperationEvent event;
   bool listening = true;
   // Without `follow`, what was there at the beginning is all that was asked for.

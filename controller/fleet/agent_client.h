@@ -25,9 +25,10 @@ namespace npufleet::fleet {
 
 // Called on gRPC's threads: they must only hand over.
 struct AgentEvents {
-  // The first reply of a connection, then each that carries observations.
+  // Each reply; one that tells of no Check is a sign of life.
   std::function<void(const v1::ObserveReply& reply, bool first)> replied;
   std::function<void(const std::string& reason)> lost;  // once for each connection that had replied
+  std::function<void(const std::string& reason)> unreached;  // an attempt to connect failed
   std::function<void(const std::string& operation, const v1::Progress& progress)> progressed;
   // The operation's end: SUCCEEDED, FAILED, CANCELLED or INTERRUPTED.
   std::function<void(const v1::Operation& operation)> ended;
@@ -75,6 +76,7 @@ class AgentClient {
   };
 
   void Loop();
+  std::shared_ptr<v1::Agent::Stub> Stub() ABSL_LOCKS_EXCLUDED(mutex_);
   void OnReply(const v1::ObserveReply& reply);
   void OnStreamDone(const grpc::Status& status);
   void Ask(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -88,10 +90,11 @@ class AgentClient {
   void CallEnds();
 
   const std::string address_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   const AgentEvents events_;
-  const std::unique_ptr<v1::Agent::Stub> stub_;
 
   absl::Mutex mutex_;
+  std::shared_ptr<v1::Agent::Stub> stub_ ABSL_GUARDED_BY(mutex_);
   absl::CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool replied_ ABSL_GUARDED_BY(mutex_) = false;  // on this connection

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What agents tell the runtime.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/time_conversion.h"
+#include "controller/runtime/clock_skew.h"
 #include "controller/runtime/runtime.h"
 #include "controller/runtime/wire.h"
 
@@ -15,11 +17,16 @@ namespace npufleet::runtime {
 void Runtime::Connect(const std::string& name, const std::string& address) {
   fleet::AgentEvents events;
   events.replied = [this, name](const v1::ObserveReply& reply, bool first) {
-    Post([this, name, reply, first] { return OnReply(name, reply, first); });
+    if (!first) OnSignOfLife(name, reply);
+    if (!first && reply.observations().empty() && reply.unchanged().empty()) return;
+    Post([this, name, reply, first, received = options_.clock->Now()] {
+      return OnReply(name, reply, first, received);
+    });
   };
   events.lost = [this, name](const std::string& reason) {
     Post([this, name, reason] { return OnLost(name, reason); });
   };
+  events.unreached = [this, name](const std::string& reason) { OnUnreached(name, reason); };
   events.progressed = [this](const std::string& operation, const v1::Progress& progress) {
     OnProgress(operation, progress);
   };
@@ -71,30 +78,47 @@ std::shared_ptr<fleet::AgentClient> Runtime::ClientOf(const std::string& node) {
   return found == agents_.end() ? nullptr : found->second.client;
 }
 
-absl::Status Runtime::OnReply(const std::string& node, const v1::ObserveReply& reply, bool first) {
+absl::Status Runtime::OnReply(const std::string& node, const v1::ObserveReply& reply, bool first,
+                              absl::Time received) {
   const absl::Time now = options_.clock->Now();
   std::string rollout;
+  std::map<std::string, v1::Observation> judged;
   {
     absl::MutexLock lock(&mutex_);
     auto found = agents_.find(node);
     if (found == agents_.end()) return absl::OkStatus();
     Agent& agent = found->second;
-    agent.connected = true;
-    agent.reason.clear();
-    agent.boot_id = reply.boot_id();
+    if (!agent.contact.connected) agent.contact = {.since = now};
+    agent.contact.connected = true;
+    agent.contact.reason.clear();
+    agent.contact.boot_id = reply.boot_id();
     if (!reply.agent_version().empty()) agent.version = reply.agent_version();
-    if (first) agent.clock_skew = FromTimestamp(reply.time()) - now;
+    if (first) agent.clock_skew = FromTimestamp(reply.time()) - received;
     agent.last_seen = now;
     rollout = RolloutOn(node);
     if (!rollout.empty()) {
+      // Ages are told by the node's own clock: it need not be ours.
+      const auto checked = [&](const google::protobuf::Timestamp& time) {
+        return now -
+               std::max(absl::ZeroDuration(), FromTimestamp(reply.time()) - FromTimestamp(time));
+      };
+      Rollout& own = rollouts_.at(rollout);
+      const v1::Deployment& deployment = own.details.deployment;
       for (const v1::TaskObservation& seen : reply.observations()) {
-        rollouts_.at(rollout).details.observations[seen.task()] = seen.observation();
+        v1::Observation& observation = judged[seen.task()] = seen.observation();
+        auto verb = own.verbs.find(seen.task());
+        if (verb != own.verbs.end() && verb->second.has_check_host()) {
+          JudgeClock(node, agent.clock_skew, deployment, &observation);
+        }
+        own.details.observations[seen.task()] = observation;
+        own.details.checked[seen.task()] = checked(seen.time());
       }
+      for (const auto& [task, time] : reply.unchanged()) own.details.checked[task] = checked(time);
     }
   }
   if (first) log::Info(node, ": connected, boot ", reply.boot_id());
   if (rollout.empty()) {
-    Changed();
+    if (first) Changed();
     return absl::OkStatus();
   }
   if (first) {
@@ -103,10 +127,50 @@ absl::Status Runtime::OnReply(const std::string& node, const v1::ObserveReply& r
         {now, core::NodeConnected{node, reply.boot_id(), reply.boot_id() == options_.boot_id}}));
   }
   for (const v1::TaskObservation& seen : reply.observations()) {
+    log::Debug(
+        rollout, ": Observed ", seen.task(), ": ",
+        v1::Observation::State_Name(seen.observation().state()), " ", seen.observation().token(),
+        seen.observation().reason(), " at ",
+        absl::FormatTime(absl::RFC3339_full, FromTimestamp(seen.time()), absl::UTCTimeZone()));
     RETURN_IF_ERROR(Handle(
-        rollout, {now, core::Observed{seen.task(), seen.stamp(), FromWire(seen.observation())}}));
+        rollout, {now, core::Observed{seen.task(), seen.stamp(), FromWire(judged[seen.task()])}}));
   }
   return absl::OkStatus();
+}
+
+void Runtime::OnSignOfLife(const std::string& node, const v1::ObserveReply& reply) {
+  const absl::Time now = options_.clock->Now();
+  absl::MutexLock lock(&mutex_);
+  auto found = agents_.find(node);
+  if (found == agents_.end()) return;
+  Agent& agent = found->second;
+  const absl::Duration former_skew =
+      std::exchange(agent.clock_skew, FromTimestamp(reply.time()) - now);
+  agent.last_seen = now;
+  const std::string rollout = RolloutOn(node);
+  if (rollout.empty()) return;
+  const v1::Deployment& deployment = rollouts_.at(rollout).details.deployment;
+  if (ClockIsOff(former_skew, deployment) != ClockIsOff(agent.clock_skew, deployment)) {
+    Post([this, rollout, node] {
+      LookAtClockAgain(rollout, node);
+      return absl::OkStatus();
+    });
+  }
+}
+
+void Runtime::LookAtClockAgain(const std::string& rollout, const std::string& node) {
+  std::vector<core::CheckTask> checks;
+  {
+    absl::MutexLock lock(&mutex_);
+    const Rollout& own = rollouts_.at(rollout);
+    for (const core::Task& task : own.state.tasks) {
+      auto verb = own.verbs.find(task.plan.id);
+      if (task.plan.node != node || verb == own.verbs.end() || !verb->second.has_check_host())
+        continue;
+      checks.push_back({task.plan.id, node, core::StampOf(own.state, task), {}});
+    }
+  }
+  for (const core::CheckTask& check : checks) Perform(rollout, check);
 }
 
 absl::Status Runtime::OnLost(const std::string& node, const std::string& reason) {
@@ -115,8 +179,8 @@ absl::Status Runtime::OnLost(const std::string& node, const std::string& reason)
     absl::MutexLock lock(&mutex_);
     auto found = agents_.find(node);
     if (found == agents_.end()) return absl::OkStatus();
-    found->second.connected = false;
-    found->second.reason = reason;
+    Contact& contact = found->second.contact;
+    contact = {.reason = reason, .since = options_.clock->Now(), .boot_id = contact.boot_id};
     rollout = RolloutOn(node);
   }
   log::Warning(node, ": ", reason);
@@ -125,6 +189,18 @@ absl::Status Runtime::OnLost(const std::string& node, const std::string& reason)
   }
   Changed();
   return absl::OkStatus();
+}
+
+void Runtime::OnUnreached(const std::string& node, const std::string& reason) {
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = agents_.find(node);
+    if (found == agents_.end() || found->second.contact.attempt == reason) return;
+    found->second.contact.attempt = reason;
+    const std::string rollout = RolloutOn(node);
+    if (!rollout.empty()) ++rollouts_.at(rollout).change;
+  }
+  Changed();
 }
 
 absl::Status Runtime::OnEnded(const core::OperationEnded& ended) {

@@ -13,8 +13,11 @@
 #include "common/spec/notes.h"
 #include "common/status_macros.h"
 #include "common/time_conversion.h"
+#include "controller/runtime/clock_skew.h"
 #include "controller/runtime/dry_run.h"
+#include "controller/runtime/explanation.h"
 #include "controller/runtime/runtime.h"
+#include "controller/runtime/wire.h"
 #include "controller/stages/plan.h"
 #include "controller/stages/stage.h"
 
@@ -45,18 +48,46 @@ absl::StatusOr<v1::Rollout> Runtime::GetRollout(const std::string& name) {
         absl::StrCat("no rollout \"", name, "\"; there ",
                      names.empty() ? "is none" : absl::StrCat("is ", absl::StrJoin(names, ", "))));
   }
-  v1::Rollout view = RolloutOf(found->second.state, found->second.details);
-  view.set_change(found->second.change);
+  return ViewOf(found->second);
+}
+
+v1::Rollout Runtime::ViewOf(const Rollout& rollout) {
+  v1::Rollout view = RolloutOf(rollout.state, rollout.details);
+  view.set_change(rollout.change);
+  for (auto& [name, node] : NodesOf(rollout.state)) *view.add_nodes() = node;
   return view;
+}
+
+std::map<std::string, v1::RolloutNode> Runtime::NodesOf(const core::State& state) {
+  std::map<std::string, v1::RolloutNode> nodes;
+  for (const auto& [name, node] : state.nodes) {
+    auto agent = agents_.find(name);
+    if (node.tasks.empty()) continue;
+    const Contact contact = agent == agents_.end() ? Contact() : agent->second.contact;
+    nodes[name] = NodeOf(name, contact, &node, options_.clock->Now());
+  }
+  return nodes;
+}
+
+absl::StatusOr<v1::Explanation> Runtime::ExplainTask(const v1::ExplainTaskRequest& request) {
+  RETURN_IF_ERROR(GetRollout(request.rollout()).status());  // names what there is
+  absl::MutexLock lock(&mutex_);
+  const Rollout& rollout = rollouts_.at(request.rollout());
+  const core::Task* task = rollout.state.Find(request.task());
+  if (task != nullptr) {
+    return Explain(rollout.state, rollout.details, NodesOf(rollout.state), *task,
+                   options_.clock->Now());
+  }
+  std::vector<std::string> known;
+  for (const core::Task& other : rollout.state.tasks) known.push_back(other.plan.id);
+  return absl::NotFoundError(
+      absl::StrCat("no task \"", request.task(), "\"; there is ", absl::StrJoin(known, ", ")));
 }
 
 absl::StatusOr<v1::ListRolloutsReply> Runtime::ListRollouts() {
   v1::ListRolloutsReply reply;
   absl::MutexLock lock(&mutex_);
-  for (const auto& [name, rollout] : rollouts_) {
-    *reply.add_rollouts() = RolloutOf(rollout.state, rollout.details);
-    reply.mutable_rollouts(reply.rollouts_size() - 1)->set_change(rollout.change);
-  }
+  for (const auto& [name, rollout] : rollouts_) *reply.add_rollouts() = ViewOf(rollout);
   return reply;
 }
 
@@ -73,11 +104,16 @@ v1::NodeStatus Runtime::StatusOf(const std::string& name, const Agent& agent) {
   v1::NodeStatus status;
   status.set_name(name);
   status.set_address(agent.address);
-  status.set_connected(agent.connected);
-  status.set_reason(agent.reason);
-  status.set_boot_id(agent.boot_id);
+  const std::string claimed = RolloutOn(name);
+  const core::Node* claimed_node =
+      claimed.empty() ? nullptr : &rollouts_.at(claimed).state.nodes.at(name);
+  const v1::RolloutNode node = NodeOf(name, agent.contact, claimed_node, options_.clock->Now());
+  status.set_connected(agent.contact.connected);
+  status.set_reach(node.reach());
+  status.set_reason(node.reason());
+  status.set_boot_id(agent.contact.boot_id);
   status.set_agent_version(agent.version);
-  status.set_rollout(RolloutOn(name));
+  status.set_rollout(claimed);
   *status.mutable_clock_skew() = ToProtoDuration(agent.clock_skew);
   if (agent.last_seen != absl::InfinitePast())
     *status.mutable_last_seen() = ToTimestamp(agent.last_seen);
@@ -125,13 +161,39 @@ absl::Status Runtime::CheckClaims(const v1::Deployment& deployment) {
           absl::StrCat("node \"", node.name(), "\" is claimed by rollout \"", claimed,
                        "\"; ctl rollout delete ", claimed, " sets it free"));
     }
-    const absl::Duration skew = absl::AbsDuration(agent->second.clock_skew);
-    const absl::Duration limit = FromProtoDuration(deployment.spec().preflight().max_clock_skew());
-    if (agent->second.connected && skew > limit) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the clock of ", node.name(), " differs from the controller's by ",
-                       absl::FormatDuration(skew), ", more than ", absl::FormatDuration(limit),
-                       ": enable chrony or ntpd on both"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::CheckHosts(const v1::Deployment& deployment) {
+  std::map<std::string, std::shared_ptr<fleet::AgentClient>> clients;
+  {
+    absl::MutexLock lock(&mutex_);
+    RETURN_IF_ERROR(CheckClaims(deployment));
+    auto found = rollouts_.find(deployment.metadata().name());
+    if (found != rollouts_.end() &&
+        DigestOf(found->second.details.deployment) == DigestOf(deployment)) {
+      return absl::OkStatus();
+    }
+    for (const v1::Node& node : deployment.spec().nodes()) {
+      const Agent& agent = agents_.at(node.name());
+      if (agent.contact.connected) clients[node.name()] = agent.client;
+    }
+  }
+  const stages::DeploymentPlan plan = stages::PlanOf(deployment, 1);
+  for (const core::TaskPlan& task : plan.graph.tasks) {
+    const v1::Verb& verb = plan.verbs.at(task.id);
+    auto client = clients.find(task.node);
+    if (!verb.has_check_host() || client == clients.end()) continue;
+    v1::CheckRequest request;
+    *request.add_subjects() = SubjectOf(task.id, task.node, verb, "", {});
+    const auto reply = client->second->CheckOnce(request, kReportPatience);
+    if (!reply.ok()) continue;  // the rollout waits for it
+    for (const v1::TaskObservation& seen : reply->observations()) {
+      const v1::Failure& failure = seen.observation().failure();
+      if (failure.class_() != v1::Failure::CONFIG) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(task.node, ": ", failure.symptom(), ". ", failure.advice()));
     }
   }
   return absl::OkStatus();
@@ -160,8 +222,9 @@ absl::Status Runtime::Accept(const v1::Deployment& deployment, const std::string
     revision.deployment = deployment;
     plan = stages::PlanOf(deployment, revision.revision);
     for (const auto& [node, agent] : agents_) {
-      if (agent.connected)
-        connected.push_back({node, agent.boot_id, agent.boot_id == options_.boot_id});
+      const Contact& contact = agent.contact;
+      if (contact.connected)
+        connected.push_back({node, contact.boot_id, contact.boot_id == options_.boot_id});
     }
     for (const auto& [task, verb] : plan.verbs) rollout.verbs[task] = verb;
     rollout.details.deployment = deployment;
@@ -194,7 +257,9 @@ absl::Status Runtime::Accept(const v1::Deployment& deployment, const std::string
 absl::StatusOr<v1::ApplyDeploymentReply> Runtime::Apply(const v1::Deployment& deployment,
                                                         const std::string& author) {
   ASSIGN_OR_RETURN(const v1::Deployment resolved, Resolve(deployment));
+  RETURN_IF_ERROR(CheckHosts(resolved));
   bool unchanged = false;
+  const absl::Time accepted = options_.clock->Now();
   RETURN_IF_ERROR(Call([&] { return Accept(resolved, author, &unchanged); }));
   const std::string& name = resolved.metadata().name();
   {
@@ -212,6 +277,7 @@ absl::StatusOr<v1::ApplyDeploymentReply> Runtime::Apply(const v1::Deployment& de
   ASSIGN_OR_RETURN(*reply.mutable_rollout(), GetRollout(name));
   for (const std::string& note : spec::Notes(resolved)) reply.add_notes(note);
   reply.set_unchanged(unchanged);
+  *reply.mutable_time() = ToTimestamp(accepted);
   return reply;
 }
 
@@ -233,8 +299,9 @@ absl::StatusOr<v1::Rollout> Runtime::Delete(const std::string& name, const std::
   return GetRollout(name);
 }
 
-absl::StatusOr<v1::Plan> Runtime::Plan(const v1::Deployment& deployment) {
-  ASSIGN_OR_RETURN(const v1::Deployment resolved, Resolve(deployment));
+absl::StatusOr<v1::Plan> Runtime::Plan(const v1::PlanDeploymentRequest& request) {
+  ASSIGN_OR_RETURN(const v1::Deployment resolved, Resolve(request.deployment()));
+  RETURN_IF_ERROR(CheckHosts(resolved));
   DryRunInput input;
   const std::string& name = resolved.metadata().name();
   std::map<std::string, std::shared_ptr<fleet::AgentClient>> clients;
@@ -247,18 +314,68 @@ absl::StatusOr<v1::Plan> Runtime::Plan(const v1::Deployment& deployment) {
     input.plan = stages::PlanOf(resolved, input.state.revision + 1);
     for (const v1::Node& node : resolved.spec().nodes()) {
       const Agent& agent = agents_.at(node.name());
-      input.nodes.push_back({node.name(), agent.boot_id, agent.connected, agent.reason,
-                             agent.boot_id == options_.boot_id});
+      const Contact& contact = agent.contact;
+      input.nodes.push_back({node.name(), contact.boot_id, contact.connected,
+                             NodeOf(node.name(), contact, nullptr, options_.clock->Now()).reason(),
+                             contact.boot_id == options_.boot_id});
       clients[node.name()] = agent.client;
     }
   }
   input.now = options_.clock->Now();
-  input.check = [&clients](const std::string& node, const v1::CheckRequest& request) {
-    return clients.at(node)->CheckOnce(request, absl::Seconds(60));
+  input.commands = request.commands();
+  input.check = [&](const std::string& node,
+                    const v1::CheckRequest& request) -> absl::StatusOr<v1::CheckReply> {
+    ASSIGN_OR_RETURN(v1::CheckReply reply, clients.at(node)->CheckOnce(request, absl::Seconds(60)));
+    absl::MutexLock lock(&mutex_);
+    for (int i = 0; i < reply.observations_size() && i < request.subjects_size(); ++i) {
+      if (!request.subjects(i).verb().has_check_host()) continue;
+      JudgeClock(node, agents_.at(node).clock_skew, resolved,
+                 reply.mutable_observations(i)->mutable_observation());
+    }
+    return reply;
   };
   v1::Plan plan = DryRun(std::move(input));
   for (const std::string& note : spec::Notes(resolved)) plan.add_notes(note);
   return plan;
+}
+
+absl::StatusOr<v1::Deployment> Runtime::FormerSpec(const std::string& name, uint64_t newest,
+                                                   uint64_t asked) {
+  ASSIGN_OR_RETURN(const v1::ListRevisionsReply revisions, options_.store->ListRevisions(name));
+  std::vector<uint64_t> known;  // newest first; a revision without nodes is a delete
+  for (const v1::Revision& revision : revisions.revisions()) {
+    const bool chosen = asked == 0 ? revision.revision() < newest : revision.revision() == asked;
+    if (revision.deployment().spec().nodes().empty()) continue;
+    if (chosen && revision.revision() != newest) return Resolve(revision.deployment());
+    if (revision.revision() != newest) known.push_back(revision.revision());
+  }
+  if (asked != 0 && asked == newest) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("revision ", asked, " is the newest already: nothing to undo"));
+  }
+  if (asked == 0 || known.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, " has no revision before ", newest, ": nothing to undo"));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, " has no revision ", asked, " to go back to; there is ", absl::StrJoin(known, ", ")));
+}
+
+absl::StatusOr<v1::Rollout> Runtime::Undo(const v1::ControlRolloutRequest& request,
+                                          const std::string& author) {
+  // Found and accepted in one turn of the loop: between the two no other apply makes a revision.
+  RETURN_IF_ERROR(Call([&]() -> absl::Status {
+    uint64_t newest;
+    {
+      absl::MutexLock lock(&mutex_);
+      newest = rollouts_.at(request.name()).state.revision;
+    }
+    ASSIGN_OR_RETURN(const v1::Deployment former,
+                     FormerSpec(request.name(), newest, request.to_revision()));
+    bool unchanged = false;
+    return Accept(former, author, &unchanged);
+  }));
+  return GetRollout(request.name());
 }
 
 absl::StatusOr<v1::Rollout> Runtime::ControlRollout(const v1::ControlRolloutRequest& request,
@@ -298,8 +415,10 @@ absl::StatusOr<v1::Rollout> Runtime::ControlRollout(const v1::ControlRolloutRequ
     case v1::ControlRolloutRequest::CANCEL:
       event.what = core::CancelRequested();
       break;
+    case v1::ControlRolloutRequest::UNDO:
+      return Undo(request, author);
     default:
-      return absl::InvalidArgumentError("no verb: RETRY, RESTART, PAUSE, RESUME or CANCEL");
+      return absl::InvalidArgumentError("no verb: RETRY, RESTART, PAUSE, RESUME, CANCEL or UNDO");
   }
   RETURN_IF_ERROR(Call([&] {
     event.time = options_.clock->Now();
@@ -326,6 +445,33 @@ absl::StatusOr<v1::NodeStatus> Runtime::RebootNode(const std::string& name,
   }));
   absl::MutexLock lock(&mutex_);
   return StatusOf(name, agents_.at(name));
+}
+
+absl::StatusOr<v1::NodeStatus> Runtime::RemoveNode(const std::string& name) {
+  v1::NodeStatus removed;
+  std::shared_ptr<fleet::AgentClient> client;  // ends without the lock
+  RETURN_IF_ERROR(Call([&]() -> absl::Status {
+    {
+      absl::MutexLock lock(&mutex_);
+      auto agent = agents_.find(name);
+      if (agent == agents_.end())
+        return absl::NotFoundError(absl::StrCat("no node \"", name, "\""));
+      const std::string rollout = RolloutOn(name);
+      if (!rollout.empty()) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(name, " is used by rollout ", rollout,
+                         ": apply a deployment without it first, or ctl rollout delete ", rollout));
+      }
+      removed = StatusOf(name, agent->second);
+    }
+    RETURN_IF_ERROR(options_.nodes->RemoveNode(name));
+    absl::MutexLock lock(&mutex_);
+    client = std::move(agents_.at(name).client);
+    agents_.erase(name);
+    return absl::OkStatus();
+  }));
+  Changed();
+  return removed;
 }
 
 absl::Status Runtime::WatchTaskLog(const v1::WatchTaskLogRequest& request,

@@ -26,11 +26,15 @@ class Control {
   virtual absl::StatusOr<v1::Rollout> Delete(const std::string& name,
                                              const std::string& author) = 0;
   // Changes nothing; asks the agents for fresh Checks.
-  virtual absl::StatusOr<v1::Plan> Plan(const v1::Deployment& deployment) = 0;
+  virtual absl::StatusOr<v1::Plan> Plan(const v1::PlanDeploymentRequest& request) = 0;
   virtual absl::StatusOr<v1::Rollout> ControlRollout(const v1::ControlRolloutRequest& request,
                                                      const std::string& author) = 0;
   virtual absl::StatusOr<v1::NodeStatus> RebootNode(const std::string& name,
                                                     const std::string& author) = 0;
+
+  // Forgets the node: it is not connected to any more, its certificate is not renewed, its unused
+  // join tokens are void. FailedPrecondition while a rollout uses it. The node as it was.
+  virtual absl::StatusOr<v1::NodeStatus> RemoveNode(const std::string& name) = 0;
 
   // A node joined, or joined again under another address or with a new certificate: (re)connect to
   // it.

@@ -3,12 +3,15 @@
 
 #include <deque>
 #include <map>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "controller/core/step.h"
 #include "controller/runtime/wire.h"
+#include "controller/stages/commands.h"
 
 namespace npufleet::runtime {
 namespace {
@@ -43,6 +46,7 @@ class DryPerformer {
       if (task.current && planned_.count(task.plan.id) == 0) plan_.add_current(task.plan.id);
       if (!task.current) plan_.add_blocked(absl::StrCat(task.plan.id, ": ", task.reason));
     }
+    if (input_.commands) AddSkipped(static_cast<int>(state.tasks.size()), "");
     return std::move(plan_);
   }
 
@@ -51,7 +55,14 @@ class DryPerformer {
   void Step(What what) {
     const core::StepResult result = core::Step(input_.state, {input_.now, std::move(what)});
     for (const core::Command& command : result.commands) {
-      if (const auto* check = std::get_if<core::CheckTask>(&command)) checks_.push_back(*check);
+      if (const auto* check = std::get_if<core::CheckTask>(&command)) {
+        // What was only pretended would not be found.
+        const core::Task* task = input_.state.Find(check->task);
+        const bool pretended = planned_.count(check->task) > 0 && task != nullptr &&
+                               task->seen.sight == core::Sight::kPresent &&
+                               task->seen_stamp == check->stamp;
+        if (!pretended) checks_.push_back(*check);
+      }
       if (const auto* start = std::get_if<core::StartOperation>(&command))
         starts_.push_back(*start);
     }
@@ -110,6 +121,7 @@ class DryPerformer {
                                       : "what was installed is in effect from the next boot on");
     step.set_disturbs(serving_ && (task == nullptr || task->plan.disturbs));
     if (step.disturbs()) plan_.set_interrupts_service(true);
+    if (input_.commands) AddCommands(start, task, step.reason());
     if (start.action == core::Action::kReboot) {
       Step(core::NodeConnected{start.node, absl::StrCat(kPlanned, start.operation), false});
       return;
@@ -123,8 +135,51 @@ class DryPerformer {
     Step(ended);
   }
 
+  void AddCommands(const core::StartOperation& start, const core::Task* task,
+                   const std::string& reason) {
+    if (task != nullptr) AddSkipped(input_.state.index.at(start.task), start.node);
+    v1::Plan::Commands& part = *plan_.add_commands();
+    part.set_node(start.node);
+    part.set_reason(reason);
+    std::vector<std::string> lines;
+    if (task == nullptr) {
+      part.set_task(absl::StrCat("reboot@", start.node));
+      v1::Verb reboot;
+      reboot.mutable_reboot_node();
+      lines = stages::ApplyCommands(reboot, {});
+    } else if (start.action == core::Action::kStop) {
+      part.set_task(absl::StrCat("stop ", start.task));
+      lines = stages::StopCommands(input_.plan.verbs[start.task]);
+    } else {
+      part.set_task(start.task);
+      told_.insert(start.task);
+      const core::Task* preflight = input_.state.Find(stages::TaskId("preflight", start.node));
+      lines = stages::ApplyCommands(
+          input_.plan.verbs[start.task],
+          {.os = preflight == nullptr ? "" : preflight->token, .standing = task->seen.token});
+    }
+    for (std::string& line : lines) part.add_lines(std::move(line));
+  }
+
+  // What stands before `end` in the graph and needs nothing, on `node` or (when empty) on all.
+  void AddSkipped(int end, const std::string& node) {
+    for (int i = 0; i < end; ++i) {
+      const core::Task& task = input_.state.tasks[i];
+      if (!node.empty() && task.plan.node != node) continue;
+      if (task.retired || planned_.count(task.plan.id) > 0) continue;
+      if (!node.empty() && !task.current) continue;  // its turn may come yet
+      if (!told_.insert(task.plan.id).second) continue;
+      v1::Plan::Commands& part = *plan_.add_commands();
+      part.set_task(task.plan.id);
+      part.set_node(task.plan.node);
+      part.set_skipped(true);
+      part.set_reason(task.current ? absl::StrCat("as wanted (", task.token, ")") : task.reason);
+    }
+  }
+
   DryRunInput input_;
   v1::Plan plan_;
+  std::set<std::string> told_;  // tasks that the commands name
   bool serving_ = false;
   std::vector<core::CheckTask> checks_;
   std::deque<core::StartOperation> starts_;

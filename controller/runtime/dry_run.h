@@ -29,6 +29,7 @@ struct DryRunInput {
   stages::DeploymentPlan plan;
   std::vector<Node> nodes;
   absl::Time now;
+  bool commands = false;  // also what an operator would have typed
   std::function<absl::StatusOr<v1::CheckReply>(const std::string& node, const v1::CheckRequest&)>
       check;
 };

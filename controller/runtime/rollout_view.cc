@@ -16,6 +16,8 @@ bool IsFinite(absl::Time time) {
   return time != absl::InfinitePast() && time != absl::InfiniteFuture();
 }
 
+}  // namespace
+
 v1::Task::State StateOf(const core::Task& task) {
   if (task.operation) {
     return task.operation->action == core::Action::kStop ? v1::Task::STOPPING : v1::Task::RUNNING;
@@ -27,6 +29,14 @@ v1::Task::State StateOf(const core::Task& task) {
   if (!task.checking.empty()) return v1::Task::CHECKING;
   return task.seen.sight == core::Sight::kUnknown ? v1::Task::UNKNOWN : v1::Task::PENDING;
 }
+
+absl::Time CheckedAt(const core::Task& task, const Details& details) {
+  if (task.seen.sight == core::Sight::kUnseen) return absl::InfinitePast();
+  auto checked = details.checked.find(task.plan.id);
+  return checked == details.checked.end() ? task.seen_at : std::max(task.seen_at, checked->second);
+}
+
+namespace {
 
 v1::Task TaskOf(const core::Task& task, const Details& details) {
   v1::Task view;
@@ -46,14 +56,15 @@ v1::Task TaskOf(const core::Task& task, const Details& details) {
   if (IsFinite(task.ended_at)) *view.mutable_end_time() = ToTimestamp(task.ended_at);
   view.set_attempts(static_cast<uint32_t>(task.attempts));
   if (task.failure) *view.mutable_failure() = ToWire(*task.failure);
-  if (task.seen.sight != core::Sight::kUnseen && IsFinite(task.seen_at)) {
-    *view.mutable_observed_time() = ToTimestamp(task.seen_at);
+  if (const absl::Time checked = CheckedAt(task, details); IsFinite(checked)) {
+    *view.mutable_observed_time() = ToTimestamp(checked);
   }
   auto observation = details.observations.find(task.plan.id);
   if (observation != details.observations.end())
     *view.mutable_facts() = observation->second.facts();
   if (IsFinite(task.retry_at) && !task.current)
     *view.mutable_retry_time() = ToTimestamp(task.retry_at);
+  view.set_cancelling(task.cancelling && task.operation.has_value());
   return view;
 }
 

@@ -16,8 +16,14 @@ namespace npufleet::runtime {
 struct Details {
   v1::Deployment deployment;                            // of the newest revision
   std::map<std::string, v1::Observation> observations;  // newest, by task
+  std::map<std::string, absl::Time> checked;            // newest Check, by task
   std::map<std::string, v1::Progress> progress;         // by operation id
 };
+
+// When its newest Check ended, whatever it said; InfinitePast: nobody has looked since it mattered.
+absl::Time CheckedAt(const core::Task& task, const Details& details);
+
+v1::Task::State StateOf(const core::Task& task);
 
 v1::Rollout RolloutOf(const core::State& state, const Details& details);
 

@@ -53,18 +53,12 @@ absl::Status Runtime::Start() {
     Post([this, name] {
       RETURN_IF_ERROR(Handle(name, {options_.clock->Now(), core::Loaded()}));
       // Outstanding commands are performed again: their ids make that safe.
-      std::vector<core::StartOperation> outstanding;
+      std::vector<core::Command> outstanding;
       {
         absl::MutexLock lock(&mutex_);
-        const core::State& state = rollouts_.at(name).state;
-        for (const core::Task& task : state.tasks) {
-          if (task.operation) outstanding.push_back(*task.operation);
-        }
-        for (const auto& [node_name, node] : state.nodes) {
-          if (node.reboot) outstanding.push_back(*node.reboot);
-        }
+        outstanding = core::Outstanding(rollouts_.at(name).state);
       }
-      for (const core::StartOperation& start : outstanding) Perform(name, start);
+      for (const core::Command& command : outstanding) Perform(name, command);
       return absl::OkStatus();
     });
   }
@@ -274,7 +268,7 @@ void Runtime::ReadInventories() {
     {
       absl::MutexLock lock(&mutex_);
       for (const auto& [name, agent] : agents_) {
-        if (agent.connected) clients.emplace_back(name, agent.client);
+        if (agent.contact.connected) clients.emplace_back(name, agent.client);
       }
     }
     for (auto& [name, client] : clients) {

@@ -21,6 +21,7 @@
 #include "common/clock.h"
 #include "controller/core/step.h"
 #include "controller/fleet/agent_client.h"
+#include "controller/runtime/contact.h"
 #include "controller/runtime/control.h"
 #include "controller/runtime/rollout_view.h"
 #include "controller/runtime/view.h"
@@ -52,6 +53,7 @@ class Runtime : public View, public Control {
   // View.
   absl::StatusOr<v1::Rollout> GetRollout(const std::string& name) override;
   absl::StatusOr<v1::ListRolloutsReply> ListRollouts() override;
+  absl::StatusOr<v1::Explanation> ExplainTask(const v1::ExplainTaskRequest& request) override;
   absl::StatusOr<v1::ListRevisionsReply> ListRevisions(const std::string& rollout) override;
   absl::StatusOr<v1::ListEventsReply> ListEvents(const v1::ListEventsRequest& request) override;
   absl::StatusOr<v1::ListNodesReply> ListNodes() override;
@@ -63,11 +65,12 @@ class Runtime : public View, public Control {
   absl::StatusOr<v1::ApplyDeploymentReply> Apply(const v1::Deployment& deployment,
                                                  const std::string& author) override;
   absl::StatusOr<v1::Rollout> Delete(const std::string& name, const std::string& author) override;
-  absl::StatusOr<v1::Plan> Plan(const v1::Deployment& deployment) override;
+  absl::StatusOr<v1::Plan> Plan(const v1::PlanDeploymentRequest& request) override;
   absl::StatusOr<v1::Rollout> ControlRollout(const v1::ControlRolloutRequest& request,
                                              const std::string& author) override;
   absl::StatusOr<v1::NodeStatus> RebootNode(const std::string& name,
                                             const std::string& author) override;
+  absl::StatusOr<v1::NodeStatus> RemoveNode(const std::string& name) override;
   void NodeJoined(const std::string& name, const std::string& address) override;
   absl::Status WatchTaskLog(const v1::WatchTaskLogRequest& request, Cancellation& cancellation,
                             const std::function<bool(const v1::OperationEvent&)>& write) override;
@@ -82,9 +85,7 @@ class Runtime : public View, public Control {
   struct Agent {
     std::shared_ptr<fleet::AgentClient> client;
     std::string address;
-    bool connected = false;
-    std::string reason = "not reached yet";
-    std::string boot_id;
+    Contact contact;
     std::string version;
     absl::Duration clock_skew;
     absl::Time last_seen = absl::InfinitePast();
@@ -106,17 +107,36 @@ class Runtime : public View, public Control {
 
   // --- Agents (agents.cc) ---
   void Connect(const std::string& name, const std::string& address);
-  absl::Status OnReply(const std::string& node, const v1::ObserveReply& reply, bool first);
+  absl::Status OnReply(const std::string& node, const v1::ObserveReply& reply, bool first,
+                       absl::Time received);
   absl::Status OnLost(const std::string& node, const std::string& reason);
+  void OnUnreached(const std::string& node, const std::string& reason);  // any thread
   absl::Status OnEnded(const core::OperationEnded& ended);
+  // Any thread. Each reply after the first.
+  void OnSignOfLife(const std::string& node, const v1::ObserveReply& reply)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void LookAtClockAgain(const std::string& rollout, const std::string& node)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void OnProgress(const std::string& operation, const v1::Progress& progress);  // any thread
   std::string RolloutOn(const std::string& node) ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<fleet::AgentClient> ClientOf(const std::string& node) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // --- Operators (control.cc) ---
   absl::Status Accept(const v1::Deployment& deployment, const std::string& author, bool* unchanged);
+  // Any thread. InvalidArgument when the spec of a node does not fit it as it is (an interface that
+  // it has not), as far as its agent can be asked now; asks nobody when the spec is the stored one.
+  absl::Status CheckHosts(const v1::Deployment& deployment) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The spec of the revision `asked` for, or of the newest one before `newest`.
+  absl::StatusOr<v1::Deployment> FormerSpec(const std::string& name, uint64_t newest,
+                                            uint64_t asked);
+  absl::StatusOr<v1::Rollout> Undo(const v1::ControlRolloutRequest& request,
+                                   const std::string& author);
   absl::Status CheckClaims(const v1::Deployment& deployment) ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   v1::NodeStatus StatusOf(const std::string& name, const Agent& agent)
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  v1::Rollout ViewOf(const Rollout& rollout) ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // By name, those of the rollout.
+  std::map<std::string, v1::RolloutNode> NodesOf(const core::State& state)
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void Changed() ABSL_LOCKS_EXCLUDED(mutex_) { changes_.Notify(); }
 

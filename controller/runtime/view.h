@@ -22,6 +22,8 @@ class View {
   // NotFound names what there is. A deleted rollout is found with the phase DELETED.
   virtual absl::StatusOr<v1::Rollout> GetRollout(const std::string& name) = 0;
   virtual absl::StatusOr<v1::ListRolloutsReply> ListRollouts() = 0;  // by name
+  // Why the task is in its state. NotFound names the tasks that there are.
+  virtual absl::StatusOr<v1::Explanation> ExplainTask(const v1::ExplainTaskRequest& request) = 0;
   virtual absl::StatusOr<v1::ListRevisionsReply> ListRevisions(
       const std::string& rollout) = 0;  // newest first; NotFound
   // Oldest first, those with an id above `after`. The caller has set page_size to 1..1000.

@@ -15,6 +15,7 @@ v1::Verb Driver(const v1::DeploymentSpec& spec, const v1::Node& node) {
   install.set_install_path(driver.install_path());
   install.set_install_for_all(driver.install_for_all());
   *install.mutable_install_deadline() = driver.install_deadline();
+  install.set_allow_downgrade(driver.allow_downgrade());
   return verb;
 }
 

@@ -9,6 +9,8 @@ v1::Verb Image(const v1::DeploymentSpec& spec, const v1::Node& node) {
   load.set_name(spec.image().name());
   *load.mutable_sources() = spec.image().sources();
   load.set_id(spec.image().id());
+  load.set_credentials_file(spec.image().credentials_file());
+  if (UsesObs(spec)) *load.mutable_obs() = ObsAccessOf(spec);
   return verb;
 }
 

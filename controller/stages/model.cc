@@ -9,6 +9,7 @@ v1::Verb Model(const v1::DeploymentSpec& spec, const v1::Node& node) {
   fetch.set_path(spec.model().path());
   *fetch.mutable_sources() = spec.model().sources();
   fetch.set_parallel_files(spec.model().parallel_files());
+  if (UsesObs(spec)) *fetch.mutable_obs() = ObsAccessOf(spec);
   return verb;
 }
 

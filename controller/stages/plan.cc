@@ -45,6 +45,7 @@ class Planner {
     task.condition = stage.effects.condition;
     task.locks = stage.locks;
     task.unknown_limit = stage.unknown_limit;
+    task.dear = stage.dear;
     for (const Need& need : stage.needs) AddNeed(need, node, task);
     v1::Verb verb = stage.verb(spec_, node);
     task.want = DigestOf(verb);

@@ -38,6 +38,9 @@ struct Stage {
   Effects effects;
   std::vector<core::Lock> locks;
   absl::Duration unknown_limit = absl::Minutes(10);
+  // Its Check takes seconds (a completion, a slow tool asked for each chip): it runs in the verb's
+  // own period and whenever something under it has changed, and an apply shows its age.
+  bool dear = false;
   // Whether this deployment has it at all; nullptr: always.
   bool (*wanted)(const v1::DeploymentSpec&) = nullptr;
   // What `node`'s agent is to make true. The deployment has its defaults resolved.

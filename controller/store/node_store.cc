@@ -139,6 +139,21 @@ absl::StatusOr<Node> NodeStore::FindNode(const std::string& name) {
   return NodeOf(get);
 }
 
+absl::Status NodeStore::RemoveNode(const std::string& name) {
+  absl::MutexLock lock(&mutex_);
+  sqlite::Transaction transaction(database_);
+  RETURN_IF_ERROR(transaction.status());
+  ASSIGN_OR_RETURN(sqlite::Statement tokens,
+                   database_.Prepare("DELETE FROM join_tokens WHERE node = ? AND used_us IS NULL"));
+  RETURN_IF_ERROR(tokens.BindText(1, name).Run());
+  ASSIGN_OR_RETURN(sqlite::Statement node, database_.Prepare("DELETE FROM nodes WHERE name = ?"));
+  RETURN_IF_ERROR(node.BindText(1, name).Run());
+  if (database_.ChangedRows() != 1) {
+    return absl::NotFoundError(absl::StrCat("no node \"", name, "\" has joined"));
+  }
+  return transaction.Commit();
+}
+
 absl::Status NodeStore::AddBearer(const std::string& secret_sha256, const Bearer& bearer,
                                   absl::Time now) {
   absl::MutexLock lock(&mutex_);

@@ -63,6 +63,8 @@ class NodeStore {
 
   absl::StatusOr<std::vector<Node>> ListNodes();           // by name
   absl::StatusOr<Node> FindNode(const std::string& name);  // NotFound
+  // And its join tokens that were not used; NotFound.
+  absl::Status RemoveNode(const std::string& name);
 
   absl::Status AddBearer(const std::string& secret_sha256, const Bearer& bearer, absl::Time now);
   absl::StatusOr<Bearer> FindBearer(const std::string& secret_sha256);  // NotFound

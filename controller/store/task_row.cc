@@ -62,6 +62,20 @@ void from_json(const Json& json, StartOperation& operation) {
   operation.redo = json.value("redo", false);
 }
 
+void to_json(Json& json, const PastFailure& failure) {
+  json = {{"time", store::ToMicros(failure.time)},
+          {"class", static_cast<int>(failure.failure_class)},
+          {"signature", failure.signature},
+          {"recovery", failure.recovery}};
+}
+
+void from_json(const Json& json, PastFailure& failure) {
+  failure.time = store::FromMicros(json.value("time", int64_t{0}));
+  failure.failure_class = static_cast<FailureClass>(json.value("class", 0));
+  failure.signature = json.value("signature", "");
+  failure.recovery = json.value("recovery", false);
+}
+
 void to_json(Json& json, const Lock& lock) {
   json = {{"name", lock.name}, {"exclusive", lock.exclusive}};
 }
@@ -82,6 +96,7 @@ void to_json(Json& json, const TaskPlan& plan) {
           {"prepares", plan.prepares},
           {"interruptible", plan.interruptible},
           {"condition", plan.condition},
+          {"dear", plan.dear},
           {"locks", plan.locks},
           {"unknownLimitMs", absl::ToInt64Milliseconds(plan.unknown_limit)}};
 }
@@ -97,6 +112,7 @@ void from_json(const Json& json, TaskPlan& plan) {
   plan.prepares = json.value("prepares", false);
   plan.interruptible = json.value("interruptible", false);
   plan.condition = json.value("condition", false);
+  plan.dear = json.value("dear", false);
   plan.locks = json.value("locks", std::vector<Lock>());
   plan.unknown_limit = absl::Milliseconds(json.value("unknownLimitMs", int64_t{600000}));
 }
@@ -154,6 +170,10 @@ std::string TaskToJson(const core::Task& task) {
                {"cancelling", task.cancelling},
                {"operations", task.operations},
                {"attempts", task.attempts},
+               {"failingSince", ToMicros(task.failing_since)},
+               {"past", task.past},
+               {"settledWant", task.settled_want},
+               {"lostStamp", task.lost_stamp},
                {"retryAt", ToMicros(task.retry_at)},
                {"givenUp", task.given_up},
                {"givenUpStamp", task.given_up_stamp},
@@ -180,6 +200,10 @@ absl::StatusOr<core::Task> TaskFromJson(const std::string& text) {
     task.cancelling = json.value("cancelling", false);
     task.operations = json.value("operations", uint64_t{0});
     task.attempts = json.value("attempts", 0);
+    task.failing_since = FromMicros(json.value("failingSince", ToMicros(absl::InfiniteFuture())));
+    task.past = json.value("past", std::vector<core::PastFailure>());
+    task.settled_want = json.value("settledWant", "");
+    task.lost_stamp = json.value("lostStamp", "");
     task.retry_at = FromMicros(json.value("retryAt", past));
     task.given_up = json.value("givenUp", false);
     task.given_up_stamp = json.value("givenUpStamp", "");
@@ -200,6 +224,7 @@ std::string NodeToJson(const core::Node& node) {
                {"rebootSince", ToMicros(node.reboot_since)},
                {"reboots", node.reboots},
                {"rebootAsked", node.reboot_asked},
+               {"rebootOrdered", node.reboot_ordered},
                {"rebootReason", node.reboot_reason}};
   if (node.reboot) json["reboot"] = *node.reboot;
   return Dump(json);
@@ -213,6 +238,7 @@ absl::StatusOr<core::Node> NodeFromJson(const std::string& text) {
     node.reboot_since = FromMicros(json.value("rebootSince", ToMicros(absl::InfinitePast())));
     node.reboots = json.value("reboots", uint64_t{0});
     node.reboot_asked = json.value("rebootAsked", false);
+    node.reboot_ordered = json.value("rebootOrdered", false);
     node.reboot_reason = json.value("rebootReason", "");
     if (json.contains("reboot")) node.reboot = json.at("reboot").get<core::StartOperation>();
   });
@@ -221,7 +247,11 @@ absl::StatusOr<core::Node> NodeFromJson(const std::string& text) {
 std::string RetryToJson(const core::RetryLimits& limits) {
   return Dump({{"attempts", limits.attempts},
                {"initialBackoffMs", absl::ToInt64Milliseconds(limits.initial_backoff)},
-               {"maxBackoffMs", absl::ToInt64Milliseconds(limits.max_backoff)}});
+               {"maxBackoffMs", absl::ToInt64Milliseconds(limits.max_backoff)},
+               {"budgetMs", absl::ToInt64Milliseconds(limits.budget)},
+               {"sameSignature", limits.same_signature},
+               {"signatureWindowMs", absl::ToInt64Milliseconds(limits.signature_window)},
+               {"recoveriesAnHour", limits.recoveries_an_hour}});
 }
 
 absl::StatusOr<core::RetryLimits> RetryFromJson(const std::string& text) {
@@ -229,6 +259,13 @@ absl::StatusOr<core::RetryLimits> RetryFromJson(const std::string& text) {
     limits.attempts = json.value("attempts", limits.attempts);
     limits.initial_backoff = absl::Milliseconds(json.value("initialBackoffMs", int64_t{2000}));
     limits.max_backoff = absl::Milliseconds(json.value("maxBackoffMs", int64_t{300000}));
+    const auto duration = [&](const char* name, absl::Duration otherwise) {
+      return absl::Milliseconds(json.value(name, absl::ToInt64Milliseconds(otherwise)));
+    };
+    limits.budget = duration("budgetMs", limits.budget);
+    limits.same_signature = json.value("sameSignature", limits.same_signature);
+    limits.signature_window = duration("signatureWindowMs", limits.signature_window);
+    limits.recoveries_an_hour = json.value("recoveriesAnHour", limits.recoveries_an_hour);
   });
 }
 

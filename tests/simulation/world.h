@@ -1,125 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A fleet that exists only in memory: nodes with boots, installed things and running things, agents
-// with journals, a network, and a clock that is turned by hand. One thread, one seed. It is the
-// truth by which the core is judged.
+// One run: the real core and its store over a simulated fleet, one thread, one script of faults.
+// After every step the invariants; at the end convergence, stillness, and nothing run for nothing.
 #ifndef TESTS_SIMULATION_WORLD_H_
 #define TESTS_SIMULATION_WORLD_H_
 
-#include <cstdint>
-#include <functional>
 #include <map>
-#include <optional>
-#include <queue>
-#include <random>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "controller/core/step.h"
 #include "controller/stages/plan.h"
+#include "controller/store/rollout_store.h"
+#include "tests/simulation/agents.h"
+#include "tests/simulation/fault.h"
+#include "tests/simulation/schedule.h"
+#include "tests/simulation/truth.h"
 
 namespace npufleet::simulation {
 
-struct Faults {
-  double per_second = 0.05;  // of the world: reboots, cuts, deaths
-  double operation = 0.1;    // that an operation fails
-  double crash = 0.01;       // of the controller, per step
-  double operators = 0.005;  // a command of an operator, per step
-  bool enabled = true;
-};
-
-class World {
+class World : private Listener {
  public:
-  World(uint64_t seed, int nodes, Faults faults);
+  // `keep_history`: what happened is written down, line by line.
+  explicit World(const Script& script, bool keep_history = false);
 
-  // Moves on by one event. False when nothing is left to happen.
-  bool Turn();
-  void StopFaults();
-  void Apply(const v1::Deployment& deployment);
+  // To the end: faults, then peace. Stops at the first violation.
+  void Run();
+  // False when it does not serve by then, or something is violated.
+  bool RunUntilServing(absl::Duration limit);
+  void RunFor(absl::Duration time);
+  void Do(const Fault& fault);
+  void RestartController(absl::Duration down);
 
-  bool Serving() const;  // in truth: everything runs, made for one another
   const core::State& state() const { return state_; }
-  absl::Time now() const { return now_; }
-  int operations_started() const { return operations_started_; }
   const std::vector<std::string>& violations() const { return violations_; }
-  // What happened, newest last.
   const std::vector<std::string>& history() const { return history_; }
-  void RestartController();  // loads what was committed
+  int64_t steps() const { return steps_; }
+  int accepted() const { return agents_->accepted(); }
+  // Operations that agents took, in that order: "stop serve@node-0", "reboot node-1".
+  const std::vector<std::string>& order() const { return agents_->order(); }
 
  private:
-  struct Thing {
-    std::string token;
-    std::string stamp;
-    std::string want;
-    int boot = 0;
-  };
-  struct Job {
-    core::StartOperation start;
-    int boot = 0;
-    bool ended = false;
-    core::OperationEnded result;
-  };
-  struct Machine {
-    std::string name;
-    int boot = 1;
-    bool up = true;
-    bool cable = true;
-    bool connected = false;               // as the controller sees it
-    std::map<std::string, Thing> things;  // by task
-    std::map<std::string, Job> journal;   // by operation
-    uint64_t epoch_of_connection = 0;
-  };
+  // Listener.
+  void Connected(const std::string& node, const std::string& boot_id) override;
+  void Lost(const std::string& node, const std::string& reason) override;
+  void Seen(const core::Observed& seen) override;
+  void Ended(const core::OperationEnded& ended) override;
+  void PowerLost(absl::Duration off) override;
+  void Violate(const std::string& what) override;
 
-  double Chance() { return std::uniform_real_distribution<double>(0, 1)(random_); }
-  int Pick(int n) { return std::uniform_int_distribution<int>(0, n - 1)(random_); }
-  void At(absl::Duration after, std::function<void()> what);
-  void Tell(core::Event event);
-  void Perform(const core::Command& command);
-  void Begin(Machine& machine, const core::StartOperation& start);
-  void End(Machine& machine, const std::string& operation);
-  void Report(Machine& machine, const std::string& task, const std::string& stamp);
-  core::Observation Look(const Machine& machine, const std::string& task,
-                         const std::string& stamp) const;
-  bool Alive(const std::string& task) const;
-  void Kill(const std::string& task);  // and what cannot live without it
-  void LoseNode(Machine& machine);
-  void FindNode(Machine& machine);
-  void Reboot(Machine& machine);
-  void Misfortune();
-  void Operator();
-  void Violate(std::string what);
+  // --- The controller (world.cc). ---
+  bool Turn();  // false: nothing is left to happen
+  void Tell(decltype(core::Event::what) what);
+  void Step(core::Event event);
+  void Commit(const core::StepResult& result, absl::Time time);
+  void Perform(const core::Command& command, bool again = false);
+  void Apply(const v1::Deployment& deployment);
+  void Delete();
+  // `committed`: what is in memory is what is stored.
+  void ControllerDies(absl::Duration down, bool committed = true);
+  void ControllerStarts();
+  void CompareWithStore(const core::State& loaded);
+  core::State Load();
+  const core::Graph& graph() const { return revisions_.at(state_.revision).graph; }
+  Plan PlanOf(const std::string& task, uint64_t revision) const;
+  bool IsServing() const {
+    return controller_up_ && core::PhaseOf(state_) == core::Phase::kServing;
+  }
+
+  // --- Faults and operators (faults.cc). ---
+  void DoToWorld(const Fault& fault);
+  void DoAsOperator(const Fault& fault);
+  void ChangeSpec(const std::string& what);
+
+  // --- Invariants (invariants.cc). ---
   void CheckStart(const core::StartOperation& start);
-  const core::TaskPlan* PlanOfTask(const std::string& task) const;
-  std::string BootId(const Machine& machine) const;
-  bool IsUp(const Machine& machine) const { return machine.up && machine.cable; }
+  void CheckApply(const core::StartOperation& start, const core::Task& task);
+  void CheckAfterStep();
+  void CheckPeace();
 
-  std::mt19937_64 random_;
-  Faults faults_;
-  absl::Time now_ = absl::FromUnixSeconds(1'700'000'000);
-  struct Due {
-    absl::Time at;
-    uint64_t order;
-    std::function<void()> what;
-    bool operator<(const Due& other) const {
-      return at != other.at ? at > other.at : order > other.order;
-    }
-  };
-  std::priority_queue<Due> due_;
-  uint64_t order_ = 0;
-  uint64_t tokens_ = 0;
+  void Say(const std::string& line);
 
-  v1::Deployment deployment_;
-  stages::DeploymentPlan plan_;
+  const Script script_;
+  const bool keep_history_;
+  Schedule schedule_;
+  Truth truth_;
+  std::unique_ptr<Agents> agents_;
+  absl::Time started_;
+
   core::State state_;
-  // What the store holds: the text of each row, written by core::StepResult's word alone.
-  std::map<std::string, std::string> task_rows_;
-  std::map<std::string, int> positions_;
-  std::map<std::string, std::string> node_rows_;
-  core::State rollout_row_;
-  std::map<std::string, Machine> machines_;
-  uint64_t controller_life_ = 0;
-  bool asked_for_change_ = true;  // since it last served: an operator or a misfortune
-  int operations_started_ = 0;
+  bool controller_up_ = true;
+  bool memory_is_stored_ = true;
+  uint64_t life_ = 0;
+  std::string crash_at_commit_;  // "before", "after"; empty: no
+  absl::Duration crash_lasts_;
+  int64_t steps_ = 0;
+  size_t next_step_fault_ = 0;
+  std::vector<Fault> step_faults_;
+
+  struct Revision {
+    v1::Deployment deployment;
+    core::Graph graph;                  // without tasks: deleted
+    std::map<std::string, Plan> plans;  // by task
+    bool served = false;
+  };
+  std::map<uint64_t, Revision> revisions_;
+
+  // What is stored: by the word of StepResult alone. In one of 32 seeds it is SQLite that has it.
+  std::map<std::string, core::Task> stored_tasks_;
+  std::map<std::string, core::Node> stored_nodes_;
+  core::State stored_rollout_;
+  std::unique_ptr<store::RolloutStore> store_;
+
+  // Since it last served, something was lost, or an operator asked for what disturbs.
+  bool excused_ = true;
+  std::map<std::string, core::Sight> last_sight_;  // by task: as it was last reported
   std::vector<std::string> violations_;
   std::vector<std::string> history_;
 };

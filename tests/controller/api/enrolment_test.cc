@@ -39,7 +39,7 @@ class EnrolmentTest : public ::testing::Test {
     return enrolment_.Join(request).status().code();
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   ShiftedClock clock_;
   tls::CertificateAuthority authority_;
   std::unique_ptr<store::NodeStore> store_;
@@ -139,6 +139,18 @@ TEST_F(EnrolmentTest, TheHolderOfTheKeyRenews) {
   const tls::CertificateInfo info = tls::ReadCertificate(renewed).value();
   EXPECT_EQ(info.name, "node-b");
   EXPECT_THAT(info.addresses, ElementsAre("node-b", "192.168.0.16"));
+}
+
+TEST_F(EnrolmentTest, ANodeThatWasRemovedNeitherRenewsNorUsesAnOldToken) {
+  const std::string certificate = enrolment_.Join(GoodRequest()).value();
+  const JoinRequest unused = GoodRequest();
+  ASSERT_TRUE(store_->RemoveNode("node-b").ok());
+  const std::string csr = tls::MakeCsr(key_, "node-b", "").value();
+  EXPECT_EQ(enrolment_.Renew(certificate, csr, tls::SignText(key_, csr).value()).status().code(),
+            kDenied);
+  EXPECT_EQ(CodeOf(unused), kDenied);
+  EXPECT_TRUE(absl::IsNotFound(store_->RemoveNode("node-b")));
+  EXPECT_TRUE(enrolment_.Join(GoodRequest()).ok()) << "with a new token it is admitted again";
 }
 
 TEST_F(EnrolmentTest, RenewalNeedsTheKeyTheFleetsCertificateAndAPresentOne) {

@@ -19,6 +19,7 @@
 #include "controller/runtime/control.h"
 #include "controller/runtime/view.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace npufleet::api {
 
@@ -35,6 +36,11 @@ class FakeView : public runtime::View {
     v1::ListRolloutsReply reply;
     for (const auto& [name, rollout] : rollouts_) *reply.add_rollouts() = rollout;
     return reply;
+  }
+  absl::StatusOr<v1::Explanation> ExplainTask(const v1::ExplainTaskRequest& request) override {
+    v1::Explanation explanation;
+    explanation.set_subject(request.task());
+    return explanation;
   }
   absl::StatusOr<v1::ListRevisionsReply> ListRevisions(const std::string& rollout) override {
     v1::ListRevisionsReply reply;
@@ -115,7 +121,7 @@ class FakeControl : public runtime::Control {
     Note("delete " + name + " by " + author);
     return v1::Rollout();
   }
-  absl::StatusOr<v1::Plan> Plan(const v1::Deployment& deployment) override {
+  absl::StatusOr<v1::Plan> Plan(const v1::PlanDeploymentRequest& request) override {
     v1::Plan plan;
     plan.add_current("driver@node-a");
     return plan;
@@ -128,6 +134,10 @@ class FakeControl : public runtime::Control {
   absl::StatusOr<v1::NodeStatus> RebootNode(const std::string& name,
                                             const std::string& author) override {
     Note("reboot " + name + " by " + author);
+    return v1::NodeStatus();
+  }
+  absl::StatusOr<v1::NodeStatus> RemoveNode(const std::string& name) override {
+    Note("remove " + name);
     return v1::NodeStatus();
   }
   void NodeJoined(const std::string& name, const std::string& address) override {
@@ -170,19 +180,6 @@ class ShiftedClock : public Clock {
   absl::Time Now() override { return Clock::Real().Now() + shift; }
   absl::Duration Elapsed() override { return Clock::Real().Elapsed() + shift; }
   absl::Duration shift;
-};
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = ::testing::TempDir() + "npufleet-api.XXXXXX";
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
 };
 
 inline tls::Identity MakeIdentity(const tls::CertificateAuthority& authority,

@@ -5,13 +5,16 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "common/sqlite.h"
 #include "common/tls/certificate_authority.h"
 #include "common/tls/identity.h"
 #include "common/tls/join_token.h"
 #include "common/tls/keys.h"
+#include "controller/api/store_lock.h"
 #include "controller/store/node_store.h"
 #include "tests/controller/api/fakes.h"
 
@@ -40,11 +43,80 @@ class ProgramTest : public ::testing::Test {
     return info.st_mode & 07777;
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   std::string etc_;
   Config config_;
   std::ostringstream out_;
 };
+
+class RestoreTest : public ProgramTest {
+ protected:
+  // A fleet whose backup knows node-a, and whose store knows node-b, too.
+  RestoreTest() : backup_(folder_.path() + "/backup.db") {
+    EXPECT_TRUE(MakeFleet().ok());
+    Join("node-a");
+    EXPECT_TRUE(sqlite::Database::Open(config_.Database())->BackUp(backup_).ok());
+    Join("node-b");
+  }
+  void Join(const std::string& name) {
+    const auto store = store::NodeStore::Open(config_.Database(), false).value();
+    ASSERT_TRUE(store->AddJoinToken({name, name, absl::InfiniteFuture(), {}}).ok());
+    ASSERT_TRUE(store->Join(name, {name, "192.168.0.16:7602", absl::Now()}).ok());
+  }
+  std::vector<std::string> Nodes() {
+    std::vector<std::string> names;
+    const auto store = store::NodeStore::Open(config_.Database(), false).value();
+    const std::vector<store::Node> nodes = store->ListNodes().value();
+    for (const store::Node& node : nodes) names.push_back(node.name);
+    return names;
+  }
+  uint64_t Epoch() {
+    return store::NodeStore::Open(config_.Database(), false).value()->Epoch().value();
+  }
+  const std::string backup_;
+};
+
+TEST_F(RestoreTest, ABackupBecomesTheStoreUnderANewEpochAndTheFormerIsKept) {
+  const uint64_t before = Epoch();
+  const absl::Status restored = Restore(config_, backup_, out_);
+  ASSERT_TRUE(restored.ok()) << restored;
+  EXPECT_THAT(Nodes(), testing::ElementsAre("node-a"));
+  EXPECT_GT(Epoch(), before);
+  std::vector<std::string> kept;
+  for (const auto& entry : std::filesystem::directory_iterator(config_.state_directory)) {
+    if (entry.path().extension().string().rfind(".replaced-", 0) == 0)
+      kept.push_back(entry.path().string());
+  }
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_THAT(out_.str(), HasSubstr(kept[0]));
+  EXPECT_EQ(store::NodeStore::Open(kept[0], false).value()->ListNodes()->size(), 2u);
+}
+
+TEST_F(RestoreTest, IsRefusedWhileAControllerServes) {
+  const auto lock = StoreLock::Take(config_);
+  ASSERT_TRUE(lock.ok());
+  EXPECT_EQ(Restore(config_, backup_, out_).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Nodes(), testing::ElementsAre("node-a", "node-b"));
+}
+
+TEST_F(RestoreTest, WhatIsNoWholeStoreIsRefusedAndChangesNothing) {
+  EXPECT_EQ(Restore(config_, folder_.path() + "/missing", out_).code(),
+            absl::StatusCode::kNotFound);
+  std::ofstream(folder_.path() + "/text") << std::string(8192, 'x');
+  EXPECT_EQ(Restore(config_, folder_.path() + "/text", out_).code(),
+            absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(sqlite::Database::Open(folder_.path() + "/other").ok());
+  EXPECT_EQ(Restore(config_, folder_.path() + "/other", out_).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Nodes(), testing::ElementsAre("node-a", "node-b"));
+}
+
+TEST_F(RestoreTest, AStoreThatCannotBeReadIsReplacedNevertheless) {
+  std::ofstream(config_.Database()) << std::string(8192, 'x');
+  const absl::Status restored = Restore(config_, backup_, out_);
+  ASSERT_TRUE(restored.ok()) << restored;
+  EXPECT_THAT(Nodes(), testing::ElementsAre("node-a"));
+}
 
 TEST_F(ProgramTest, InitMakesAFleetThatHangsTogether) {
   ASSERT_TRUE(MakeFleet().ok());
@@ -167,7 +239,7 @@ class ConfigTest : public ::testing::Test {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
     return std::string(status.message());
   }
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   std::string path_;
 };
 

@@ -75,7 +75,7 @@ class RestTest : public ::testing::Test {
     EXPECT_THAT(error.value("message", ""), HasSubstr(part));
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   ShiftedClock clock_;
   tls::CertificateAuthority authority_;
   FakeView view_;

@@ -77,7 +77,7 @@ class ServiceTest : public ::testing::Test {
     return audit_;
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   tls::CertificateAuthority authority_;
   FakeView view_;
   FakeControl control_;

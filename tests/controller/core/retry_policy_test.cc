@@ -1,68 +1,178 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/core/retry_policy.h"
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace npufleet::core {
 namespace {
 
 using Kind = RetryDecision::Kind;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+const absl::Time kStart = absl::FromUnixSeconds(1'000'000);
+const RetryLimits kLimits = {
+    .attempts = 3, .initial_backoff = absl::Seconds(2), .max_backoff = absl::Seconds(5)};
 
 Failure Of(FailureClass failure_class, std::string redo = "") {
   return {.failure_class = failure_class, .redo_stage = std::move(redo), .symptom = "x"};
 }
 
-const RetryLimits kLimits = {
-    .attempts = 3, .initial_backoff = absl::Seconds(2), .max_backoff = absl::Seconds(5)};
+// A task whose Apply fails, once a minute.
+class RetryPolicyTest : public testing::Test {
+ protected:
+  RetryPolicyTest() { task_.plan = {.id = "serve@a", .stage = "serve", .node = "a"}; }
 
-TEST(RetryPolicyTest, BacksOffDoublingUpToTheLimitWithJitterOfAFifth) {
-  const RetryLimits limits = {
-      .attempts = 10, .initial_backoff = absl::Seconds(2), .max_backoff = absl::Seconds(5)};
+  RetryDecision Fail(const Failure& failure) {
+    now_ += absl::Minutes(1);
+    ++task_.attempts;
+    task_.failing_since = std::min(task_.failing_since, now_);
+    Remember({now_, failure.failure_class, failure.signature}, task_.past);
+    return DecideRetry(CaseOf(task_, failure, now_), limits_);
+  }
+  // As after a success.
+  void Recover() {
+    task_.attempts = 0;
+    task_.failing_since = absl::InfiniteFuture();
+  }
+
+  absl::Time now_ = kStart;
+  RetryLimits limits_ = kLimits;
+  Task task_;
+};
+
+TEST_F(RetryPolicyTest, BacksOffDoublingUpToTheLimitWithJitterOfAFifth) {
+  limits_.attempts = 10;
   const absl::Duration expected[] = {absl::Seconds(2), absl::Seconds(4), absl::Seconds(5),
                                      absl::Seconds(5)};
-  for (int attempt = 1; attempt <= 4; ++attempt) {
-    const RetryDecision decision =
-        DecideRetry("t", "s", Of(FailureClass::kTransient), attempt, limits);
+  for (const absl::Duration backoff : expected) {
+    const RetryDecision decision = Fail(Of(FailureClass::kTransient));
     EXPECT_EQ(decision.kind, Kind::kRetry);
-    EXPECT_GE(decision.after, expected[attempt - 1] * 0.8);
-    EXPECT_LE(decision.after, expected[attempt - 1] * 1.2);
+    EXPECT_GE(decision.after, backoff * 0.8);
+    EXPECT_LE(decision.after, backoff * 1.2);
   }
 }
 
-TEST(RetryPolicyTest, TheSameHistoryGivesTheSameTimes) {
-  EXPECT_EQ(DecideRetry("a", "s", Of(FailureClass::kTransient), 2, kLimits).after,
-            DecideRetry("a", "s", Of(FailureClass::kTransient), 2, kLimits).after);
+TEST_F(RetryPolicyTest, TheSameHistoryGivesTheSameTimes) {
+  const Failure failure = Of(FailureClass::kTransient);
+  Fail(failure);
+  EXPECT_EQ(DecideRetry(CaseOf(task_, failure, now_), limits_).after,
+            DecideRetry(CaseOf(task_, failure, now_), limits_).after);
 }
 
-TEST(RetryPolicyTest, GivesUpAfterTheLastAttempt) {
-  EXPECT_EQ(DecideRetry("t", "s", Of(FailureClass::kTransient), 2, kLimits).kind, Kind::kRetry);
-  EXPECT_EQ(DecideRetry("t", "s", Of(FailureClass::kTransient), 3, kLimits).kind, Kind::kGiveUp);
+TEST_F(RetryPolicyTest, GivesUpAfterTheLastAttempt) {
+  EXPECT_EQ(Fail(Of(FailureClass::kTransient)).kind, Kind::kRetry);
+  const RetryDecision second = Fail(Of(FailureClass::kTransient));
+  EXPECT_EQ(second.kind, Kind::kRetry);
+  EXPECT_THAT(second.reason, HasSubstr("attempt 3 of 3"));
+  const RetryDecision third = Fail(Of(FailureClass::kTransient));
+  EXPECT_EQ(third.kind, Kind::kGiveUp);
+  EXPECT_THAT(third.reason, HasSubstr("failed 3 times"));
 }
 
-TEST(RetryPolicyTest, NeverRepeatsWhatOnlyAPersonCanMend) {
+TEST_F(RetryPolicyTest, ASuccessStartsTheAttemptsAnew) {
+  Fail(Of(FailureClass::kTransient));
+  Fail(Of(FailureClass::kTransient));
+  Recover();
+  EXPECT_EQ(Fail(Of(FailureClass::kTransient)).kind, Kind::kRetry);
+}
+
+TEST_F(RetryPolicyTest, NeverRepeatsWhatOnlyAPersonCanMend) {
   for (const FailureClass failure_class :
        {FailureClass::kConfig, FailureClass::kHardware, FailureClass::kNeedsOperator}) {
-    const RetryDecision decision = DecideRetry("t", "s", Of(failure_class), 1, kLimits);
+    Recover();
+    const RetryDecision decision = Fail(Of(failure_class));
     EXPECT_EQ(decision.kind, Kind::kGiveUp);
     EXPECT_FALSE(decision.reason.empty());
   }
 }
 
-TEST(RetryPolicyTest, RedoesTheStageThatIsNoLongerTrue) {
-  const RetryDecision decision =
-      DecideRetry("serve@a", "serve", Of(FailureClass::kRedo, "ray-head"), 1, kLimits);
-  EXPECT_EQ(decision.kind, Kind::kRedo);
-  EXPECT_EQ(decision.redo_stage, "ray-head");
+TEST_F(RetryPolicyTest, RedoesTheStageThatIsNoLongerTrueAtMostThreeTimes) {
+  limits_.attempts = 10;
+  for (int i = 0; i < 2; ++i) {
+    const RetryDecision decision = Fail(Of(FailureClass::kRedo, "ray-head"));
+    EXPECT_EQ(decision.kind, Kind::kRedo);
+    EXPECT_EQ(decision.redo_stage, "ray-head");
+  }
+  EXPECT_EQ(Fail(Of(FailureClass::kRedo, "ray-head")).kind, Kind::kGiveUp);
 }
 
-TEST(RetryPolicyTest, ARedoOfItselfIsARetry) {
-  EXPECT_EQ(DecideRetry("serve@a", "serve", Of(FailureClass::kRedo, "serve"), 1, kLimits).kind,
-            Kind::kRetry);
+TEST_F(RetryPolicyTest, ARedoOfItselfIsARetry) {
+  EXPECT_EQ(Fail(Of(FailureClass::kRedo, "serve")).kind, Kind::kRetry);
 }
 
-TEST(RetryPolicyTest, ARebootIsAskedForOnlyWithinTheAttempts) {
-  EXPECT_EQ(DecideRetry("t", "s", Of(FailureClass::kReboot), 1, kLimits).kind, Kind::kReboot);
-  EXPECT_EQ(DecideRetry("t", "s", Of(FailureClass::kReboot), 3, kLimits).kind, Kind::kGiveUp);
+TEST_F(RetryPolicyTest, RebootsOnceForAFailureAndNotTwice) {
+  limits_.attempts = 10;
+  EXPECT_EQ(Fail(Of(FailureClass::kReboot)).kind, Kind::kReboot);
+  EXPECT_EQ(Fail(Of(FailureClass::kReboot)).kind, Kind::kGiveUp);
+}
+
+TEST_F(RetryPolicyTest, AClassHasItsOwnLimitAmongOthers) {
+  limits_.attempts = 10;
+  EXPECT_EQ(Fail(Of(FailureClass::kTransient)).kind, Kind::kRetry);
+  EXPECT_EQ(Fail(Of(FailureClass::kTransient)).kind, Kind::kRetry);
+  EXPECT_EQ(Fail(Of(FailureClass::kReboot)).kind, Kind::kReboot);
+}
+
+TEST_F(RetryPolicyTest, EndsWithTheTimeBudget) {
+  limits_.attempts = 1000;
+  limits_.budget = absl::Minutes(10);
+  int failed = 0;
+  while (Fail(Of(FailureClass::kTransient)).kind == Kind::kRetry) ++failed;
+  EXPECT_EQ(failed, 10);
+}
+
+TEST_F(RetryPolicyTest, TheSameSignatureThreeTimesInHalfAnHourStopsWhateverSucceededBetween) {
+  limits_.attempts = 10;
+  Failure failure = Of(FailureClass::kTransient);
+  failure.signature = "SRV-12";
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(Fail(failure).kind, Kind::kRetry);
+    Recover();
+  }
+  const RetryDecision decision = Fail(failure);
+  EXPECT_EQ(decision.kind, Kind::kGiveUp);
+  EXPECT_THAT(decision.reason, HasSubstr("SRV-12"));
+}
+
+TEST_F(RetryPolicyTest, TheSameSignatureNowAndThenDoesNotStop) {
+  limits_.attempts = 10;
+  Failure failure = Of(FailureClass::kTransient);
+  failure.signature = "SRV-12";
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(Fail(failure).kind, Kind::kRetry);
+    Recover();
+    now_ += absl::Minutes(20);
+  }
+}
+
+TEST_F(RetryPolicyTest, ADownloadWaitsPatientlyForItsOrigin) {
+  task_.plan.prepares = true;
+  Failure failure = Of(FailureClass::kTransient);
+  failure.signature = "NET-01";
+  int failed = 1;
+  while (Fail(failure).kind == Kind::kRetry) ++failed;
+  EXPECT_EQ(failed, 4 * kLimits.attempts);
+}
+
+TEST_F(RetryPolicyTest, WhatDiesTooOftenWithinAnHourIsNotStartedAgain) {
+  limits_.recoveries_an_hour = 3;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(RefuseRecovery(task_.past, now_, limits_), "");
+    Remember({.time = now_, .recovery = true}, task_.past);
+    now_ += absl::Minutes(15);
+  }
+  EXPECT_THAT(RefuseRecovery(task_.past, now_, limits_), HasSubstr("3 times"));
+  EXPECT_EQ(RefuseRecovery(task_.past, now_ + absl::Minutes(16), limits_), "");
+}
+
+TEST_F(RetryPolicyTest, WhatHappenedIsForgottenAfterADayAndNeverGrows) {
+  Remember({.time = kStart}, task_.past);
+  Remember({.time = kStart + absl::Hours(25)}, task_.past);
+  EXPECT_THAT(task_.past, SizeIs(1));
+  for (int i = 0; i < 1000; ++i) Remember({.time = kStart + absl::Hours(26)}, task_.past);
+  EXPECT_THAT(task_.past, SizeIs(64));
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::UnorderedElementsAre;
 
 // image ──> container ──> serve ──> probe, all on node a; driver under the container.
 Graph SmallGraph(uint64_t revision = 1) {
@@ -173,6 +174,28 @@ TEST_F(StepTest, ServesAndIsStill) {
   EXPECT_THAT(Started(), IsEmpty());
 }
 
+TEST_F(StepTest, ADearCheckThatStandsIsNotAskedForAgain) {
+  Serve();
+  Graph dear = SmallGraph();
+  dear.tasks.back().dear = true;
+  Tell(SpecApplied{dear});
+  EXPECT_THAT(checks_, ElementsAre("driver@a", "image@a", "container@a", "serve@a"));
+  EXPECT_EQ(PhaseOf(state_), Phase::kServing);
+  // What is under it has changed: then it is asked.
+  See("container@a", Sight::kPresent, "c1");
+  See("serve@a", Sight::kPresent, "s2");
+  EXPECT_THAT(checks_, ElementsAre("probe@a"));
+}
+
+TEST_F(StepTest, ADearCheckThatDoesNotStandIsAskedForAgain) {
+  Serve();
+  See("probe@a", Sight::kUnknown, "", "the engine is busy");
+  Graph dear = SmallGraph();
+  dear.tasks.back().dear = true;
+  Tell(SpecApplied{dear});
+  EXPECT_THAT(checks_, Contains("probe@a"));
+}
+
 TEST_F(StepTest, ALostContainerTakesExactlyWhatStandsOnIt) {
   Serve();
   See("serve@a", Sight::kAbsent);
@@ -181,7 +204,7 @@ TEST_F(StepTest, ALostContainerTakesExactlyWhatStandsOnIt) {
   See("container@a", Sight::kAbsent, "", "exited (137)");
   EXPECT_THAT(Started(), ElementsAre("container@a"));
   Succeed("container@a", "c2");
-  EXPECT_THAT(checks_, ElementsAre("serve@a"));
+  EXPECT_THAT(checks_, ElementsAre("container@a", "serve@a"));
   See("serve@a", Sight::kAbsent);
   EXPECT_THAT(Started(), ElementsAre("serve@a"));
 }
@@ -224,6 +247,15 @@ TEST_F(StepTest, TheSameTokenTouchesNothingAbove) {
   Succeed("image@a", "sha256:1");
   EXPECT_THAT(Started(), IsEmpty());
   EXPECT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+}
+
+TEST_F(StepTest, WhatCameBackByItselfUnderAnotherTokenReachesWhatStandsOnIt) {
+  Serve();
+  See("container@a", Sight::kPresent, "c1 started again");
+  EXPECT_THAT(checks_, ElementsAre("serve@a"));
+  See("serve@a", Sight::kAbsent, "", "not there");
+  See("container@a", Sight::kPresent, "c1 started again");
+  EXPECT_THAT(Started(), ElementsAre("serve@a"));
 }
 
 TEST_F(StepTest, UnknownStartsNothingUntilItsLimit) {
@@ -283,6 +315,69 @@ TEST_F(StepTest, AConfigFailureOfACheckStopsAtOnceAndLooksAgainWhenItChanges) {
   EXPECT_THAT(Started(), ElementsAre("driver@a"));
 }
 
+TEST_F(StepTest, ACheckThatAsksForARedoGetsItAfterALookBelow) {
+  Serve();
+  const Observation hung = {
+      .sight = Sight::kAbsent,
+      .reason = "no completion",
+      .failure = Failure{
+          .failure_class = FailureClass::kRedo, .redo_stage = "serve", .symptom = "no completion"}};
+  Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), hung});
+  EXPECT_THAT(checks_, UnorderedElementsAre("serve@a", "container@a"));
+  EXPECT_THAT(Started(), IsEmpty()) << "the server may have gone with what it stands on";
+  See("container@a", Sight::kPresent, "c1");
+  See("serve@a", Sight::kPresent, "s1");
+  EXPECT_THAT(Started(), ElementsAre("serve@a"));
+  EXPECT_TRUE(starts_[0].redo);
+  Succeed("serve@a", "s2");
+  EXPECT_THAT(checks_, ElementsAre("serve@a", "probe@a"));
+  See("probe@a", Sight::kPresent, "tokens");
+  EXPECT_EQ(PhaseOf(state_), Phase::kServing);
+}
+
+TEST_F(StepTest, NothingIsRedoneForANodeThatIsOutOfReach) {
+  Graph graph = SmallGraph();
+  graph.tasks.insert(
+      graph.tasks.begin() + 3,
+      {.id = "worker@b", .stage = "worker", .node = "b", .want = "w", .running = true});
+  graph.tasks[4].needs.push_back("worker@b");
+  Tell(SpecApplied{graph});
+  Tell(NodeConnected{"a", "boot-1"});
+  Tell(NodeConnected{"b", "boot-1"});
+  for (const char* id : {"driver@a", "image@a", "worker@b", "container@a", "serve@a", "probe@a"}) {
+    See(id, Sight::kPresent, id);
+  }
+  ASSERT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+  Tell(NodeLost{"b", "no sign of life"});
+  const Observation hung = {
+      .sight = Sight::kAbsent,
+      .reason = "no completion",
+      .failure = Failure{.failure_class = FailureClass::kRedo, .redo_stage = "serve"}};
+  Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), hung});
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(checks_, IsEmpty());
+  EXPECT_THAT(Of("probe@a").reason, HasSubstr("b is not reachable"));
+  Tell(NodeConnected{"b", "boot-1"});
+  EXPECT_THAT(checks_, UnorderedElementsAre("worker@b", "probe@a"));
+  See("probe@a", Sight::kPresent, "tokens");
+  See("worker@b", Sight::kPresent, "worker@b");
+  EXPECT_EQ(PhaseOf(state_), Phase::kServing) << "it had only been cut off";
+  EXPECT_THAT(Started(), IsEmpty());
+}
+
+TEST_F(StepTest, ARedoThatWasAskedForWhilePausedIsAskedForAgain) {
+  Serve();
+  Tell(PauseRequested{});
+  const Observation hung = {
+      .sight = Sight::kAbsent,
+      .reason = "no completion",
+      .failure = Failure{.failure_class = FailureClass::kRedo, .redo_stage = "serve"}};
+  Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), hung});
+  EXPECT_FALSE(Of("serve@a").redo);
+  Tell(ResumeRequested{});
+  EXPECT_THAT(Started(), ElementsAre("probe@a"));
+}
+
 TEST_F(StepTest, RebootsOnceWhatIsInEffectFromTheNextBootOn) {
   Tell(SpecApplied{SmallGraph()});
   Tell(NodeConnected{"a", "boot-1"});
@@ -328,14 +423,16 @@ TEST_F(StepTest, PausedStartsNothingAndLooksOn) {
   EXPECT_THAT(Started(), ElementsAre("serve@a"));
 }
 
-TEST_F(StepTest, CancelStopsWhatRunsAndKeepsIt) {
+TEST_F(StepTest, CancelEndsWhatMayBeInterruptedAndLetsAnInstallerFinish) {
   Tell(SpecApplied{SmallGraph()});
   Tell(NodeConnected{"a", "boot-1"});
   for (const char* id : {"driver@a", "image@a"}) See(id, Sight::kAbsent);
   Tell(CancelRequested());
-  EXPECT_EQ(cancels_.size(), 2u);
+  EXPECT_THAT(cancels_, ElementsAre(Of("image@a").operation->operation));
   Tell(OperationEnded{Of("image@a").operation->operation, Result::kCancelled});
   See("image@a", Sight::kAbsent);
+  Succeed("driver@a", "25.0");
+  EXPECT_TRUE(Of("driver@a").current) << "what was installed meanwhile is a fact";
   EXPECT_THAT(Started(), IsEmpty());
   EXPECT_EQ(PhaseOf(state_), Phase::kCancelled);
 }

@@ -99,9 +99,18 @@ TEST_F(CtlTest, PlanOfTheUnfilledReferenceNamesTheLinesOfItsDigests) {
 TEST_F(CtlTest, ApplyOfWhatServesAlreadyIsNothingToDo) {
   *controller_.apply_reply.mutable_rollout() = RolloutIn(v1::Rollout::SERVING, v1::Task::CURRENT);
   controller_.apply_reply.set_unchanged(true);
+  controller_.apply_reply.mutable_time()->set_seconds(1000);
+  v1::Rollout& rollout = *controller_.apply_reply.mutable_rollout();
+  for (v1::Task& task : *rollout.mutable_tasks()) task.mutable_observed_time()->set_seconds(1001);
+  v1::Task& probe = *rollout.add_tasks();
+  probe.set_id("probe@node-a");
+  probe.set_state(v1::Task::CURRENT);
+  probe.mutable_observed_time()->set_seconds(959);
   input_ = spec::FilledReferenceSpec();
   EXPECT_EQ(Run({"rollout", "apply", "-f", "-", "--wait"}), ExitCode::kDone);
-  EXPECT_EQ(out_, "qwen3-235b: nothing to do; revision 3 serves at http://192.168.0.15:8006\n");
+  EXPECT_EQ(out_,
+            "qwen3-235b: nothing to do; revision 3 serves at http://192.168.0.15:8006\n"
+            "  1 task was checked now; checked in their own period: probe@node-a 41s ago\n");
 }
 
 TEST_F(CtlTest, ApplyThatTheControllerRefusesAsBadIsUsage) {
@@ -204,6 +213,91 @@ TEST_F(CtlTest, ControlsSendTheirVerb) {
                           "CANCEL q ", "delete q", "reboot node-b"));
 }
 
+TEST_F(CtlTest, SpecInitAsksTheControllerUnlessAddressesAreGiven) {
+  v1::NodeStatus& node = *controller_.nodes.add_nodes();
+  node.set_name("node-a");
+  node.set_address("192.168.0.15:7602");
+  EXPECT_EQ(Run({"spec", "init", "--chips", "4"}), ExitCode::kDone) << err_;
+  EXPECT_THAT(out_, HasSubstr("address: 192.168.0.15\n"));
+  EXPECT_THAT(out_, HasSubstr("visibleChips: [0, 1, 2, 3]"));
+  EXPECT_THAT(controller_.calls(), ElementsAre("nodes"));
+  EXPECT_EQ(RunAlone({"spec", "init", "--node", "a=10.0.0.1,eth0", "--node", "b=10.0.0.2,eth0",
+                      "--model", "deepseek-ai/DeepSeek-R1"}),
+            ExitCode::kDone)
+      << err_;
+  EXPECT_THAT(out_, HasSubstr("name: deepseek-r1\n"));
+  EXPECT_THAT(out_, HasSubstr("nic: eth0\n"));
+  EXPECT_EQ(RunAlone({"spec", "init", "--node", "a="}), ExitCode::kUsage);
+}
+
+TEST_F(CtlTest, ExplainShowsTheTreeOfReasons) {
+  v1::Explanation& serve = controller_.explanation;
+  serve.set_subject("serve@node-a");
+  serve.set_state("pending");
+  serve.add_sentences("nobody has looked at it since it mattered");
+  v1::Explanation& driver = *serve.add_because();
+  driver.set_subject("driver@node-b");
+  driver.set_state("failed");
+  driver.add_sentences("checked 3s ago: absent: no driver is installed");
+  driver.mutable_failure()->set_class_(v1::Failure::CONFIG);
+  driver.mutable_failure()->set_signature("DRV-05");
+  driver.mutable_failure()->set_symptom("sha256 differs");
+  driver.mutable_failure()->set_advice("Correct the spec.");
+  driver.mutable_failure()->add_log_tail("last line");
+  EXPECT_EQ(Run({"rollout", "explain", "q", "serve@node-a"}), ExitCode::kDone) << err_;
+  EXPECT_EQ(out_,
+            "serve@node-a: pending\n"
+            "  - nobody has looked at it since it mattered\n"
+            "  driver@node-b: failed\n"
+            "    - checked 3s ago: absent: no driver is installed\n"
+            "    config, DRV-05\n"
+            "      symptom: sha256 differs\n"
+            "      advice:  Correct the spec.\n"
+            "      | last line\n");
+  EXPECT_THAT(controller_.calls(), ElementsAre("explain q serve@node-a"));
+}
+
+TEST_F(CtlTest, PlanAsCommandsIsAScriptByNode) {
+  controller_.plan.add_blocked("node-b: lost 12s ago");
+  v1::Plan::Commands& skipped = *controller_.plan.add_commands();
+  skipped.set_task("driver@node-a");
+  skipped.set_node("node-a");
+  skipped.set_skipped(true);
+  skipped.set_reason("as wanted (24.1.rc3/7.5)");
+  v1::Plan::Commands& runs = *controller_.plan.add_commands();
+  runs.set_task("docker@node-a");
+  runs.set_node("node-a");
+  runs.set_reason("docker is not installed");
+  runs.add_lines("cd ~");
+  runs.add_lines("tar zxf docker-28.0.4.tgz");
+  input_ = spec::FilledReferenceSpec();
+  EXPECT_EQ(Run({"rollout", "plan", "-f", "-", "--commands"}), ExitCode::kDone) << err_;
+  EXPECT_EQ(out_,
+            "# blocked: node-b: lost 12s ago\n\n"
+            "# ===== on node-a =====\n"
+            "# driver@node-a: skipped: as wanted (24.1.rc3/7.5)\n"
+            "# docker@node-a: docker is not installed\n"
+            "cd ~\n"
+            "tar zxf docker-28.0.4.tgz\n");
+  EXPECT_THAT(controller_.calls(), ElementsAre("plan as commands"));
+}
+
+TEST_F(CtlTest, NodeRemoveSaysWhatItMeans) {
+  EXPECT_EQ(Run({"node", "remove", "node-b"}), ExitCode::kDone) << err_;
+  EXPECT_THAT(out_, HasSubstr("node-b: removed; its certificate is not renewed any more"));
+  controller_.status = {grpc::StatusCode::FAILED_PRECONDITION, "node-b is used by rollout q"};
+  EXPECT_EQ(Run({"node", "remove", "node-b"}), ExitCode::kFailed);
+  EXPECT_EQ(err_, "ctl: node-b is used by rollout q\n");
+}
+
+TEST_F(CtlTest, UndoNamesTheRevisionItGoesTo) {
+  EXPECT_EQ(Run({"rollout", "undo", "q"}), ExitCode::kDone) << err_;
+  EXPECT_EQ(Run({"rollout", "undo", "q", "--to-revision", "3"}), ExitCode::kDone) << err_;
+  EXPECT_EQ(out_, "q: revision 0 has the former spec and is progressing\n");
+  EXPECT_EQ(Run({"rollout", "undo", "q", "--to-revision", "-1"}), ExitCode::kUsage);
+  EXPECT_THAT(controller_.calls(), ElementsAre("UNDO q ", "UNDO q 3"));
+}
+
 TEST_F(CtlTest, EventsTurnAllPages) {
   for (uint64_t id = 1; id <= 5; ++id) {
     v1::Event event;
@@ -257,6 +351,10 @@ TEST_F(CtlTest, HelpOfEachCommandHasExamples) {
                                              {"rollout", "logs"},
                                              {"rollout", "events"},
                                              {"rollout", "retry"},
+                                             {"rollout", "undo"},
+                                             {"rollout", "explain"},
+                                             {"spec", "init"},
+                                             {"node", "remove"},
                                              {"rollout", "restart"},
                                              {"rollout", "pause"},
                                              {"rollout", "resume"},

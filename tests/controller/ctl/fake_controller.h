@@ -62,6 +62,7 @@ class FakeController : public v1::Controller::CallbackService {
   v1::Plan plan;
   v1::ListRolloutsReply rollouts;
   v1::ListNodesReply nodes;
+  v1::Explanation explanation;
   v1::ListRevisionsReply revisions;
   std::vector<v1::Event> events;
   std::vector<v1::OperationEvent> log;
@@ -82,10 +83,10 @@ class FakeController : public v1::Controller::CallbackService {
     return Answer(context, absl::StrCat("apply ", request->deployment().metadata().name()));
   }
   grpc::ServerUnaryReactor* PlanDeployment(grpc::CallbackServerContext* context,
-                                           const v1::PlanDeploymentRequest*,
+                                           const v1::PlanDeploymentRequest* request,
                                            v1::Plan* reply) override {
     *reply = plan;
-    return Answer(context, "plan");
+    return Answer(context, request->commands() ? "plan as commands" : "plan");
   }
   grpc::ServerUnaryReactor* DeleteDeployment(grpc::CallbackServerContext* context,
                                              const v1::DeleteDeploymentRequest* request,
@@ -116,8 +117,11 @@ class FakeController : public v1::Controller::CallbackService {
                                            v1::Rollout* reply) override {
     reply->set_name(request->name());
     reply->set_phase(v1::Rollout::PROGRESSING);
-    return Answer(context, absl::StrCat(v1::ControlRolloutRequest::Verb_Name(request->verb()), " ",
-                                        request->name(), " ", request->from()));
+    return Answer(context,
+                  absl::StrCat(v1::ControlRolloutRequest::Verb_Name(request->verb()), " ",
+                               request->name(), " ", request->from(),
+                               request->to_revision() == 0 ? std::string()
+                                                           : absl::StrCat(request->to_revision())));
   }
   grpc::ServerUnaryReactor* ListRevisions(grpc::CallbackServerContext* context,
                                           const v1::ListRevisionsRequest*,
@@ -145,6 +149,18 @@ class FakeController : public v1::Controller::CallbackService {
                                        v1::NodeStatus* reply) override {
     reply->set_name(request->name());
     return Answer(context, absl::StrCat("reboot ", request->name()));
+  }
+  grpc::ServerUnaryReactor* RemoveNode(grpc::CallbackServerContext* context,
+                                       const v1::RemoveNodeRequest* request,
+                                       v1::NodeStatus* reply) override {
+    reply->set_name(request->name());
+    return Answer(context, absl::StrCat("remove ", request->name()));
+  }
+  grpc::ServerUnaryReactor* ExplainTask(grpc::CallbackServerContext* context,
+                                        const v1::ExplainTaskRequest* request,
+                                        v1::Explanation* reply) override {
+    *reply = explanation;
+    return Answer(context, absl::StrCat("explain ", request->rollout(), " ", request->task()));
   }
   grpc::ServerUnaryReactor* CreateJoinToken(grpc::CallbackServerContext* context,
                                             const v1::CreateJoinTokenRequest* request,

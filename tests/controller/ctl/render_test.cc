@@ -146,6 +146,18 @@ This ends serving while it lasts.
 )");
 }
 
+TEST(RenderControlTest, SaysExactlyWhatEndsAndWhatGoesOn) {
+  v1::Rollout rollout = Halfway();
+  AddTask(rollout, "model", "node-a", v1::Task::RUNNING).set_cancelling(true);
+  EXPECT_THAT(RenderControl(v1::ControlRolloutRequest::CANCEL, rollout, At(kNow)),
+              testing::StartsWith("qwen3-235b: cancelled; told to end: model@node-a; to its end "
+                                  "goes: driver@node-b; nothing is started until"));
+  EXPECT_THAT(RenderControl(v1::ControlRolloutRequest::PAUSE, Halfway(), At(kNow)),
+              testing::AllOf(testing::StartsWith("qwen3-235b: paused; nothing new is started"),
+                             testing::HasSubstr("under way, to its end: driver@node-b\n"),
+                             testing::HasSubstr("serve@node-a   pending  waits for image@node-a")));
+}
+
 TEST(RenderPlanTest, OfNothingToDo) {
   v1::Plan plan;
   plan.add_current("a");

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What must hold, after every step and at the end.
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "controller/store/task_row.h"
+#include "tests/simulation/world.h"
+
+namespace npufleet::simulation {
+namespace {
+
+using core::Action;
+using core::Phase;
+using core::Sight;
+
+// What changed so lately need not be known to the controller yet: messages may be eight seconds
+// late, and an agent looks at everything every six.
+constexpr absl::Duration kNews = absl::Seconds(20);
+constexpr absl::Duration kPatience = absl::Minutes(40);
+
+// What is stored of it, as it comes back (to the microsecond).
+core::Task Durable(core::Task task) {
+  task.checking.clear();
+  task.awaiting_report = false;
+  task.current = false;
+  task.awaits_lock = false;
+  task.reason.clear();
+  task.needs.clear();
+  task.dependents.clear();
+  task.seen_at = absl::InfinitePast();  // that it was looked at and found the same is no event
+  return task;
+}
+
+core::Node Durable(core::Node node) {
+  node.connected = false;
+  node.lost_reason.clear();
+  node.tasks.clear();
+  return node;
+}
+
+}  // namespace
+
+void World::CompareWithStore(const core::State& loaded) {
+  if (loaded.tasks.size() != state_.tasks.size())
+    return Violate(absl::StrCat("stored are ", loaded.tasks.size(), " tasks, in memory ",
+                                state_.tasks.size()));
+  for (const core::Task& task : loaded.tasks) {
+    const core::Task* in_memory = state_.Find(task.plan.id);
+    if (in_memory == nullptr || !(Durable(task) == Durable(*in_memory))) {
+      Violate(absl::StrCat("stored ", store::TaskToJson(task), " in memory ",
+                           in_memory == nullptr ? "nothing" : store::TaskToJson(*in_memory)));
+    }
+  }
+  for (const auto& [name, node] : state_.nodes) {
+    auto found = loaded.nodes.find(name);
+    const core::Node stored = found == loaded.nodes.end() ? core::Node{} : Durable(found->second);
+    if (found == loaded.nodes.end() && node.boot_id.empty()) continue;  // never reached
+    if (!(stored == Durable(node)))
+      Violate(absl::StrCat("stored ", store::NodeToJson(stored), " in memory ",
+                           store::NodeToJson(node)));
+  }
+  if (loaded.revision != state_.revision || loaded.paused != state_.paused ||
+      loaded.cancelled != state_.cancelled || loaded.serving_since != state_.serving_since ||
+      loaded.started_at != state_.started_at || !(loaded.retry == state_.retry)) {
+    Violate("the rollout's row is not what is in memory");
+  }
+}
+
+void World::CheckStart(const core::StartOperation& start) {
+  Say(absl::StrCat("start ", start.operation, start.action == Action::kStop ? " stop" : ""));
+  if (state_.paused || state_.cancelled)
+    Violate(absl::StrCat(start.operation, " was started while paused or cancelled"));
+  const core::Task* task = state_.Find(start.task);
+  const bool disturbs = start.action != Action::kApply || (task != nullptr && task->plan.disturbs);
+  if (disturbs && !excused_ && truth_.Answers()) {
+    Violate(
+        absl::StrCat(start.operation, " disturbs what serves, and nothing was lost or asked for"));
+  }
+  if (start.action == Action::kReboot) {
+    for (const auto& [name, node] : state_.nodes) {
+      if (name != start.node && node.reboot)
+        Violate(absl::StrCat(start.node, " is rebooted while ", name, " is"));
+    }
+  } else if (start.action == Action::kApply && task != nullptr) {
+    CheckApply(start, *task);
+  }
+}
+
+void World::CheckApply(const core::StartOperation& start, const core::Task& task) {
+  const absl::Time now = schedule_.now();
+  if (last_sight_[start.task] == Sight::kUnknown && task.seen.sight == Sight::kUnknown)
+    Violate(absl::StrCat(start.operation, " was started though it is unknown what is there"));
+  for (const std::string& need : task.plan.needs) {
+    const core::Task* below = state_.Find(need);
+    if (below == nullptr || !below->current)
+      Violate(absl::StrCat(start.task, " was started before ", need, " is current"));
+    const Machine& machine = truth_.machines.at(NodeOf(need));
+    auto broken = machine.broken.find(need);
+    const bool is_there = machine.things.count(need) > 0;
+    if (IsRunning(StageOf(need)) && !is_there &&
+        (broken == machine.broken.end() || now - broken->second > kNews)) {
+      Violate(absl::StrCat(start.task, " was started on ", need, ", which is long gone"));
+    }
+  }
+  const Machine& machine = truth_.machines.at(start.node);
+  auto thing = machine.things.find(start.task);
+  if (start.redo || !machine.up || thing == machine.things.end() ||
+      now - thing->second.since < kNews) {
+    return;
+  }
+  const core::Observation seen = truth_.Look(task.plan, start.stamp, now);
+  if (seen.sight == Sight::kPresent)
+    Violate(absl::StrCat(start.operation, " was started though it is there: ", seen.token));
+}
+
+void World::CheckAfterStep() {
+  if (!excused_ || state_.not_current > 0 || state_.tasks.empty()) return;
+  for (const auto& [name, node] : state_.nodes) {
+    if (node.reboot || node.reboot_asked) return;
+  }
+  std::string why;
+  if (truth_.Serves(graph(), &why)) excused_ = false;
+}
+
+void World::CheckPeace() {
+  // Left alone it serves, or stands still for a reason that is told.
+  const auto stands_still = [this] {
+    if (!controller_up_) return false;
+    const Phase phase = core::PhaseOf(state_);
+    bool reboot_waits = false;  // for an operator, because something answers
+    for (const auto& [name, node] : state_.nodes)
+      reboot_waits = reboot_waits || (node.reboot_asked && !node.reboot);
+    return (phase == Phase::kWaiting && reboot_waits && truth_.Answers()) ||
+           phase == Phase::kServing || phase == Phase::kFailed || phase == Phase::kPaused ||
+           phase == Phase::kCancelled || phase == Phase::kDeleted;
+  };
+  const absl::Time patience = schedule_.now() + kPatience;
+  while (!stands_still() && schedule_.now() < patience && Turn()) {
+  }
+  if (!violations_.empty()) return;
+  if (!stands_still())
+    return Violate(absl::StrCat("neither serves nor says why not: ", core::ReasonOf(state_)));
+  if (core::PhaseOf(state_) == Phase::kFailed && core::ReasonOf(state_).empty())
+    return Violate("failed without a reason");
+  // An operator then gets it going.
+  if (!IsServing()) {
+    Say("peace");
+    excused_ = true;
+    if (graph().tasks.empty()) Apply(v1::Deployment(revisions_.at(state_.revision).deployment));
+    Tell(core::ResumeRequested());
+    Tell(core::RetryRequested());
+    if (!RunUntilServing(kPatience)) {
+      if (violations_.empty())
+        Violate(absl::StrCat("does not come to serve: ", core::ReasonOf(state_)));
+      return;
+    }
+  }
+  // It is still, it stays so over a restart of the controller, and it is true.
+  RunFor(absl::Seconds(60));
+  if (!violations_.empty()) return;
+  const int before = accepted();
+  if (!RunUntilServing(kPatience)) return Violate("did not go on serving");
+  RestartController(absl::Seconds(1));
+  RunFor(absl::Seconds(25));
+  if (!violations_.empty()) return;
+  std::string why;
+  if (!IsServing()) {
+    Violate(absl::StrCat("a restart of the controller ended serving: ", core::ReasonOf(state_)));
+  } else if (!truth_.Serves(graph(), &why)) {
+    Violate(absl::StrCat("it only thinks that it serves: ", why));
+  } else if (accepted() != before) {
+    Violate("something was run though nothing was lost");
+  }
+}
+
+}  // namespace npufleet::simulation

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What really is on the machines, whoever knows of it: what is installed, what runs and on what it
+// was started. The core is judged by it, and nothing in it is the core's own word.
+#ifndef TESTS_SIMULATION_TRUTH_H_
+#define TESTS_SIMULATION_TRUTH_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "controller/core/command.h"
+#include "controller/core/event.h"
+#include "controller/core/graph.h"
+
+namespace npufleet::simulation {
+
+std::string StageOf(const std::string& task);
+std::string NodeOf(const std::string& task);
+// Containers, Ray and the server.
+bool IsRunning(const std::string& stage);
+
+struct Thing {
+  std::string token;
+  std::string want;
+  std::string stamp;                      // what runs carries it
+  std::map<std::string, std::string> on;  // running tasks that it was started on -> their tokens
+  int boot = 0;                           // in which it was made
+  bool torn = false;
+  bool drifted = false;  // changed by hand: it works, and is another
+  bool frozen = false;   // a server that answers /health and nothing else
+  absl::Time since;
+};
+
+struct Machine {
+  std::string name;
+  int boot = 1;
+  bool up = true;
+  std::map<std::string, Thing> things;       // by task
+  std::map<std::string, absl::Time> blind;   // by task: until when nothing can be seen
+  std::map<std::string, absl::Time> broken;  // by task: when it last stopped being there
+};
+
+class Truth {
+ public:
+  explicit Truth(uint64_t seed) : seed_(seed) {}
+
+  std::map<std::string, Machine> machines;
+  bool foreign_docker_is_fine = false;
+
+  // What a Check says.
+  core::Observation Look(const core::TaskPlan& plan, const std::string& stamp,
+                         absl::Time now) const;
+  // What the verb does when nothing goes wrong, and what its second Check then sees.
+  core::OperationEnded Apply(const core::TaskPlan& plan, const core::StartOperation& start,
+                             absl::Time now);
+  void Stop(const std::string& task, absl::Time now);
+
+  void Kill(const std::string& task, absl::Time now);  // and what cannot live without it
+  void LosePower(Machine& machine, absl::Time now);
+
+  // A completion gets tokens.
+  bool Answers() const;
+  // It answers, with exactly what `graph` wants, and nothing else runs.
+  bool Serves(const core::Graph& graph, std::string* why) const;
+
+  // What went down with something else than its own Stop or death since the last call.
+  std::vector<std::string> TakeCollateral() { return std::move(collateral_); }
+
+ private:
+  const Thing* Find(const std::string& task) const;
+  Thing* Find(const std::string& task) {
+    return const_cast<Thing*>(static_cast<const Truth*>(this)->Find(task));
+  }
+  // Everything that it was started on is still that.
+  bool Stands(const Thing& thing) const;
+  void TakeDownAbove(const std::string& task, const std::string& cause, absl::Time now);
+
+  const uint64_t seed_;
+  int tokens_ = 0;
+  std::vector<std::string> collateral_;
+};
+
+}  // namespace npufleet::simulation
+
+#endif  // TESTS_SIMULATION_TRUTH_H_
