@@ -51,6 +51,7 @@ void ResolveHost(v1::DeploymentSpec& spec) {
   v1::Driver& driver = *spec.mutable_driver();
   SET_DEFAULT(driver, install_path, "/usr/local/Ascend");
   SET_DEFAULT(driver, install_for_all, false);
+  SET_DEFAULT(driver, allow_downgrade, false);
   SET_DEFAULT_DURATION(driver, install_deadline, 1800);
   v1::Fabric& fabric = *spec.mutable_fabric();
   SET_DEFAULT(fabric, check, true);
@@ -67,6 +68,9 @@ void ResolveContents(v1::DeploymentSpec& spec) {
     }
     if (source.has_hugging_face() && source.hugging_face().revision().empty()) {
       source.mutable_hugging_face()->set_revision("main");
+    }
+    if (source.has_modelers() && source.modelers().revision().empty()) {
+      source.mutable_modelers()->set_revision("main");
     }
   }
   v1::Container& container = *spec.mutable_container();

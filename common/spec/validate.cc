@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/spec/deployment.h"
+#include "common/spec/driver_version.h"
 #include "common/spec/engine_version.h"
 #include "common/spec/forms.h"
 
@@ -49,6 +50,7 @@ class Validator {
   void Docker();
   void Image();
   void ModelFiles();
+  void Obsutil();
   void Container();
   void Volumes();
   void Ray();
@@ -214,8 +216,10 @@ void Validator::Driver() {
   Require(installs || !driver.accepted_versions().empty(), "spec.driver",
           "needs acceptedVersions, or version and driver to install");
   for (int i = 0; i < driver.accepted_versions_size(); ++i) {
-    Require(!driver.accepted_versions(i).empty(), At("spec.driver.acceptedVersions", i),
-            "is empty");
+    const std::string& entry = driver.accepted_versions(i);
+    Require(IsDriverVersionEntry(entry), At("spec.driver.acceptedVersions", i),
+            absl::StrCat("needs a version like 24.1.rc3, or a range like 24.1.rc3..25.2.0, not \"",
+                         entry, "\""));
   }
   if (installs) {
     Require(!driver.version().empty(), "spec.driver.version",
@@ -303,6 +307,8 @@ void Validator::Image() {
               (absl::StartsWith(image.id(), "sha256:") && IsHex(image.id().substr(7), 64)),
           "spec.image.id",
           absl::StrCat("needs sha256: and 64 hex digits, not \"", image.id(), "\""));
+  Require(image.credentials_file().empty() || IsPath(image.credentials_file()),
+          "spec.image.credentialsFile", "needs the absolute path of a file on the nodes");
 }
 
 void Validator::CheckHub(const std::string& path, const v1::Model::Hub& hub) {
@@ -325,7 +331,7 @@ void Validator::ModelFiles() {
       IsPath(model.path()) && model.path() != "/", "spec.model.path",
       absl::StrCat("needs an absolute path, the same on all nodes, not \"", model.path(), "\""));
   Require(!model.sources().empty(), "spec.model.sources",
-          "missing: at least one of modelscope, huggingFace, obs, localDirectory");
+          "missing: at least one of modelscope, huggingFace, modelers, obs, localDirectory");
   Require(model.parallel_files() >= 1 && model.parallel_files() <= 32, "spec.model.parallelFiles",
           absl::StrCat("needs 1 to 32, not ", model.parallel_files()));
   for (int i = 0; i < model.sources_size(); ++i) {
@@ -338,6 +344,9 @@ void Validator::ModelFiles() {
       case v1::Model::Source::kHuggingFace:
         CheckHub(path + ".huggingFace", source.hugging_face());
         break;
+      case v1::Model::Source::kModelers:
+        CheckHub(path + ".modelers", source.modelers());
+        break;
       case v1::Model::Source::kObs:
         Require(IsObs(source.obs()), path + ".obs",
                 absl::StrCat("needs obs://BUCKET/PREFIX/, not \"", source.obs(), "\""));
@@ -347,9 +356,25 @@ void Validator::ModelFiles() {
                 "needs true, or no line at all");
         break;
       case v1::Model::Source::ROAD_NOT_SET:
-        Add(path, "needs one of modelscope, huggingFace, obs, localDirectory");
+        Add(path, "needs one of modelscope, huggingFace, modelers, obs, localDirectory");
     }
   }
+}
+
+void Validator::Obsutil() {
+  if (!spec_.has_obsutil()) return;
+  const v1::Obsutil& obsutil = spec_.obsutil();
+  Require(!obsutil.version().empty() && absl::ascii_isdigit(obsutil.version()[0]),
+          "spec.obsutil.version",
+          absl::StrCat("needs a version like 5.7.3, not \"", obsutil.version(), "\""));
+  CheckArtifact("spec.obsutil.archive", obsutil.archive(), "obsutil");
+  Require(
+      !obsutil.endpoint().empty() && obsutil.endpoint()[0] != '-' &&
+          absl::c_all_of(obsutil.endpoint(), [](unsigned char c) { return c > 0x20 && c < 0x7f; }),
+      "spec.obsutil.endpoint",
+      absl::StrCat("needs the endpoint of the object store, not \"", obsutil.endpoint(), "\""));
+  Require(IsPath(obsutil.credentials_file()), "spec.obsutil.credentialsFile",
+          "needs the absolute path of a file on the nodes with the lines ak=… and sk=…");
 }
 
 void Validator::Container() {
@@ -523,6 +548,7 @@ std::vector<Violation> Validator::Run() {
   Docker();
   Image();
   ModelFiles();
+  Obsutil();
   Container();
   Ray();
   Engine();

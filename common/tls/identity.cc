@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "common/durable_folders.h"
 #include "common/status_macros.h"
 #include "common/tls/certificate_authority.h"
 
@@ -87,11 +88,7 @@ absl::Status WriteFileAtomically(const std::string& path, const std::string& con
     unlink(temporary.c_str());
     return status;
   }
-  File directory(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() < 0 || fsync(directory.get()) != 0) {
-    return FileError("syncing", folder.string());
-  }
-  return absl::OkStatus();
+  return SyncFolder(folder.empty() ? "." : folder.string());
 }
 
 absl::StatusOr<Identity> LoadIdentity(std::string_view ca, std::string_view certificate,
@@ -110,11 +107,7 @@ absl::StatusOr<Identity> LoadIdentity(std::string_view directory) {
 
 absl::Status SaveIdentity(std::string_view directory, const Identity& identity) {
   const std::string folder(directory);
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) {
-    return absl::ErrnoToStatus(error.value(), absl::StrCat("making the folder ", folder));
-  }
+  RETURN_IF_ERROR(MakeFoldersDurably(folder));
   RETURN_IF_ERROR(WriteFileAtomically(folder + "/ca.pem", identity.ca_pem, 0644));
   RETURN_IF_ERROR(WriteFileAtomically(folder + "/key.pem", identity.key_pem, 0600));
   return WriteFileAtomically(folder + "/cert.pem", identity.certificate_pem, 0644);
