@@ -104,7 +104,8 @@ class Fetch {
   uint64_t total_ = 0;     // 0: not known
   uint64_t furthest_ = 0;  // largest size that the part ever had
   bool resumed_ = false;
-  absl::Status stopped_;  // why a callback of ours ended the transfer
+  std::string wrong_digest_;  // of a whole file that was not the wanted one
+  absl::Status stopped_;      // why a callback of ours ended the transfer
 };
 
 bool Fetch::TargetIsRight() {
@@ -289,10 +290,17 @@ absl::Status Fetch::Verify() {
   if (request_.sha256.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string digest, files_.Sha256(part_));
   if (digest == request_.sha256) return absl::OkStatus();
-  return FailureStatus(
-      v1::Failure::CONFIG,
-      absl::StrCat(url_, " has sha256 ", digest, ", the spec says ", request_.sha256),
-      "the file at the source is another one: correct the sha256 or the URL in the spec");
+  const std::string symptom =
+      absl::StrCat(url_, " has sha256 ", digest, ", wanted is ", request_.sha256);
+  // The same wrong bytes twice are another file; different ones were changed on the way.
+  const std::string former = std::exchange(wrong_digest_, digest);
+  if (former.empty() || former == digest) {
+    return FailureStatus(
+        v1::Failure::CONFIG, symptom,
+        "the file at the source is another one: correct the sha256 or the URL in the spec");
+  }
+  return FailureStatus(v1::Failure::TRANSIENT, symptom,
+                       "other bytes come each time: see what is between the source and this node");
 }
 
 absl::Status Fetch::Run() {
@@ -308,9 +316,10 @@ absl::Status Fetch::Run() {
   furthest_ = file_->size_bytes();
   RETURN_IF_ERROR(Download());
   absl::Status verified = Verify();
-  if (!verified.ok() && resumed_) {
-    // The halves may be of two files: only a whole one tells.
-    Log(absl::StrCat(url_, ": wrong after a resume: from the start"));
+  if (FailureOf(verified).has_value()) {
+    // The halves may be of two files, or bytes were lost on the way: only a whole one tells.
+    Log(absl::StrCat(std::string(verified.message()), ": once more, from the start"));
+    if (resumed_) wrong_digest_.clear();
     RETURN_IF_ERROR(StartAgain());
     furthest_ = 0;
     RETURN_IF_ERROR(Download());

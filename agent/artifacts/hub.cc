@@ -6,15 +6,24 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "agent/artifacts/fetch.h"
+#include "agent/artifacts/secret_file.h"
 #include "agent/host/json.h"
 #include "common/failure.h"
 #include "common/status_macros.h"
 
 namespace npufleet::artifacts {
 namespace {
+
+constexpr int kAttempts = 3;
+constexpr absl::Duration kMaxRetryAfter = absl::Minutes(2);
+constexpr absl::Duration kSlice = absl::Milliseconds(200);
+constexpr size_t kMostFolders = 10000;
+// Of 1000 files each; a hub whose pages lead in a circle would be asked for ever.
+constexpr int kMostPages = 1000;
 
 std::string Encode(const std::string& text, bool keep_slashes) {
   constexpr char kHex[] = "0123456789ABCDEF";
@@ -35,8 +44,9 @@ std::string Encode(const std::string& text, bool keep_slashes) {
 std::string EndpointOf(HubKind kind, const v1::Model::Hub& hub) {
   std::string endpoint = hub.endpoint();
   if (endpoint.empty()) {
-    endpoint =
-        kind == HubKind::kModelScope ? "https://www.modelscope.cn" : "https://huggingface.co";
+    endpoint = kind == HubKind::kModelScope    ? "https://www.modelscope.cn"
+               : kind == HubKind::kHuggingFace ? "https://huggingface.co"
+                                               : "https://modelers.cn";
   }
   while (!endpoint.empty() && endpoint.back() == '/') endpoint.pop_back();
   return endpoint;
@@ -75,6 +85,24 @@ absl::Status FailureOfStatus(const v1::Model::Hub& hub, const std::string& endpo
                        "no such model or revision: correct the id or the endpoint in the spec");
 }
 
+bool IsHtml(const host::HttpResponse& response) {
+  const auto type = response.headers.find("content-type");
+  return type != response.headers.end() &&
+         absl::StartsWith(absl::AsciiStrToLower(type->second), "text/html");
+}
+
+// How long a busy hub asks to be left alone; zero when it does not say, or asks for too much.
+absl::Duration RetryAfter(const host::HttpResponse& response) {
+  const auto header = response.headers.find("retry-after");
+  int seconds = 0;
+  if ((response.status != 429 && response.status != 503) || header == response.headers.end() ||
+      !absl::SimpleAtoi(header->second, &seconds)) {
+    return absl::ZeroDuration();
+  }
+  const absl::Duration wait = absl::Seconds(std::max(seconds, 0));
+  return wait <= kMaxRetryAfter ? wait : absl::ZeroDuration();
+}
+
 class Listing {
  public:
   Listing(host::Host& host, HubKind kind, const v1::Model::Hub& hub,
@@ -90,9 +118,18 @@ class Listing {
 
  private:
   absl::StatusOr<host::HttpResponse> Get(const std::string& url);
+  absl::StatusOr<host::HttpResponse> Send(const std::string& url);
   absl::Status ListModelScope();
   absl::Status ListHuggingFace();
+  absl::Status ListModelers();
   absl::Status Add(HubFile file);
+  absl::Status IsNoHub() const {
+    return FailureStatus(
+        v1::Failure::CONFIG,
+        absl::StrCat(ShownUrl(endpoint_), " answers an HTML page, not the list of files of model ",
+                     hub_.id()),
+        "the endpoint leads to a login or error page: correct it, or the proxy of the node");
+  }
   absl::Status Unreadable() const {
     return FailureStatus(
         v1::Failure::TRANSIENT,
@@ -110,6 +147,22 @@ class Listing {
 };
 
 absl::StatusOr<host::HttpResponse> Listing::Get(const std::string& url) {
+  for (int asked = 1;; ++asked) {
+    ASSIGN_OR_RETURN(host::HttpResponse response, Send(url));
+    if (response.status == 200 && IsHtml(response)) return IsNoHub();
+    if (response.status == 200) return response;
+    const absl::Duration wait = RetryAfter(response);
+    if (wait == absl::ZeroDuration() || asked == kAttempts) {
+      return FailureOfStatus(hub_, endpoint_, response);
+    }
+    for (absl::Duration left = wait; left > absl::ZeroDuration(); left -= kSlice) {
+      if (cancelled_ && cancelled_()) return absl::CancelledError("listing a model: cancelled");
+      host_.clock->Sleep(std::min(left, kSlice));
+    }
+  }
+}
+
+absl::StatusOr<host::HttpResponse> Listing::Send(const std::string& url) {
   host::HttpRequest request;
   request.url = url;
   request.headers = headers_;
@@ -122,8 +175,6 @@ absl::StatusOr<host::HttpResponse> Listing::Get(const std::string& url) {
         absl::StrCat("listing model ", hub_.id(), ": ", response.status().message()),
         "the hub does not answer: it is asked again");
   }
-  RETURN_IF_ERROR(response.status());
-  if (response->status != 200) return FailureOfStatus(hub_, endpoint_, *response);
   return response;
 }
 
@@ -179,7 +230,7 @@ absl::Status Listing::ListHuggingFace() {
   const std::string revision = Encode(revision_, false);
   std::string page =
       absl::StrCat(endpoint_, "/api/models/", id, "/tree/", revision, "?recursive=true");
-  while (!page.empty()) {
+  for (int pages = 1; !page.empty(); ++pages) {
     ASSIGN_OR_RETURN(const host::HttpResponse response, Get(page));
     const host::Json list = host::ParseJson(response.body);
     if (!list.is_array()) return Unreadable();
@@ -194,8 +245,8 @@ absl::Status Listing::ListHuggingFace() {
       RETURN_IF_ERROR(Add(std::move(file)));
     }
     std::string next = NextPage(response);
-    // The token goes to the endpoint alone, and a page is asked once.
-    if (!next.empty() && (!absl::StartsWith(next, endpoint_ + "/") || next == page)) {
+    // The token goes to the endpoint alone, and the list has an end.
+    if (!next.empty() && (!absl::StartsWith(next, endpoint_ + "/") || pages == kMostPages)) {
       return Unreadable();
     }
     page = std::move(next);
@@ -203,9 +254,39 @@ absl::Status Listing::ListHuggingFace() {
   return absl::OkStatus();
 }
 
+absl::Status Listing::ListModelers() {
+  const std::string repository = absl::StrCat(endpoint_, "/api/v1/file/", Encode(hub_.id(), true));
+  const std::string revision = Encode(revision_, false);
+  std::vector<std::string> folders = {""};
+  for (size_t at = 0; at < folders.size(); ++at) {
+    ASSIGN_OR_RETURN(
+        const host::HttpResponse response,
+        Get(absl::StrCat(repository, "?path=", Encode(folders[at], false), "&ref=", revision)));
+    const host::Json json = host::ParseJson(response.body);
+    const host::Json& tree = host::Member(host::Member(json, "data"), "tree");
+    if (!tree.is_array() || folders.size() > kMostFolders) return Unreadable();
+    for (const host::Json& entry : tree) {
+      HubFile file;
+      file.path = host::TextOf(entry, "path");
+      if (host::TextOf(entry, "type") == "dir") {
+        if (!IsSafe(file.path)) return Unreadable();
+        folders.push_back(file.path);
+        continue;
+      }
+      file.size_bytes = static_cast<uint64_t>(host::NumberOf(entry, "size"));
+      if (host::TruthOf(entry, "is_lfs")) file.sha256 = host::TextOf(entry, "etag");
+      file.url = absl::StrCat(repository, "/", revision, "/media/", Encode(file.path, true));
+      RETURN_IF_ERROR(Add(std::move(file)));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<HubFile>> Listing::Run() {
   ASSIGN_OR_RETURN(headers_, HubHeaders(host_, hub_));
-  RETURN_IF_ERROR(kind_ == HubKind::kModelScope ? ListModelScope() : ListHuggingFace());
+  RETURN_IF_ERROR(kind_ == HubKind::kModelScope    ? ListModelScope()
+                  : kind_ == HubKind::kHuggingFace ? ListHuggingFace()
+                                                   : ListModelers());
   if (files_.empty()) {
     return FailureStatus(v1::Failure::CONFIG,
                          absl::StrCat("model ", hub_.id(), " has no files at revision ", revision_),
@@ -223,17 +304,8 @@ absl::StatusOr<std::map<std::string, std::string>> HubHeaders(host::Host& host,
   std::map<std::string, std::string> headers;
   const std::string& path = hub.token_file();
   if (path.empty()) return headers;
-  const auto info = host.filesystem->Stat(path);
-  const auto text = host.filesystem->Read(path, 64 << 10);
-  const std::string token(absl::StripAsciiWhitespace(text.value_or("")));
-  if (!info.ok() || !text.ok() || token.empty()) {
-    return FailureStatus(v1::Failure::CONFIG, absl::StrCat("no token in ", path, " on this node"),
-                         "put the hub's token there, mode 0600");
-  }
-  if ((info->mode & 077) != 0) {
-    return FailureStatus(v1::Failure::CONFIG, absl::StrCat("others may read the token in ", path),
-                         absl::StrCat("chmod 0600 ", path));
-  }
+  ASSIGN_OR_RETURN(const std::string text, ReadSecretFile(host, path, "the hub's token"));
+  const std::string token(absl::StripAsciiWhitespace(text));
   headers["Authorization"] = absl::StrCat("Bearer ", token);
   return headers;
 }

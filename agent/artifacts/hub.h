@@ -15,7 +15,7 @@
 
 namespace npufleet::artifacts {
 
-enum class HubKind { kModelScope, kHuggingFace };
+enum class HubKind { kModelScope, kHuggingFace, kModelers };
 
 struct HubFile {
   std::string path;  // relative, without ".."
@@ -28,6 +28,8 @@ struct HubFile {
 // either hub.
 //   ModelScope: GET {endpoint}/api/v1/models/ID/repo/files?Revision=master&Recursive=True
 //   Hugging Face: GET {endpoint}/api/models/ID/tree/main?recursive=true, page by page
+//   Modelers: GET {endpoint}/api/v1/file/ID?ref=main&path=FOLDER, folder by folder
+// 429 and 503 with a Retry-After of up to two minutes are waited for, three times.
 // Errors carry a v1::Failure: CONFIG (no such model, refused, token file unfit), TRANSIENT (429,
 // 5xx, no answer).
 absl::StatusOr<std::vector<HubFile>> ListHubFiles(host::Host& host, HubKind kind,

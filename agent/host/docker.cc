@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -87,6 +88,15 @@ class SocketDocker : public Docker {
   absl::Status PullImage(std::string_view reference, std::string_view registry_auth,
                          Cancelled cancelled,
                          std::function<void(std::string_view)> on_line) override;
+
+  absl::StatusOr<std::vector<std::string>> RegistryArchitectures(
+      std::string_view reference, std::string_view registry_auth) override;
+
+  absl::Status UntagImage(std::string_view name) override {
+    const absl::Status removed =
+        Call("DELETE", absl::StrCat("/images/", Encode(name), "?noprune=false")).status();
+    return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+  }
 
   absl::Status TagImage(std::string_view image, std::string_view name_and_tag) override {
     const ImageReference reference = ParseImageReference(name_and_tag);
@@ -255,6 +265,21 @@ absl::Status SocketDocker::PullImage(std::string_view reference, std::string_vie
     const std::string line = LineOfMessage(message);
     if (on_line && !line.empty()) on_line(line);
   });
+}
+
+absl::StatusOr<std::vector<std::string>> SocketDocker::RegistryArchitectures(
+    std::string_view reference, std::string_view registry_auth) {
+  HttpRequest request = Request("GET", absl::StrCat("/distribution/", Encode(reference), "/json"));
+  request.deadline = request.stall_deadline = absl::Minutes(2);
+  if (!registry_auth.empty()) request.headers["X-Registry-Auth"] = std::string(registry_auth);
+  ASSIGN_OR_RETURN(const HttpResponse response, Send(request));
+  std::set<std::string> architectures;
+  const Json json = ParseJson(response.body);
+  for (const Json& platform : Member(json, "Platforms")) {
+    const std::string architecture = TextOf(platform, "architecture");
+    if (!architecture.empty() && architecture != "unknown") architectures.insert(architecture);
+  }
+  return std::vector<std::string>(architectures.begin(), architectures.end());
 }
 
 absl::StatusOr<std::vector<DockerContainer>> SocketDocker::ListContainers() {

@@ -98,6 +98,11 @@ class Docker {
   virtual absl::Status PullImage(std::string_view reference, std::string_view registry_auth,
                                  Cancelled cancelled,
                                  std::function<void(std::string_view)> on_line) = 0;
+  // For which architectures (amd64, arm64) the registry has the reference; nothing is pulled.
+  virtual absl::StatusOr<std::vector<std::string>> RegistryArchitectures(
+      std::string_view reference, std::string_view registry_auth) = 0;
+  // docker rmi of a name: the image goes when it has no other. Absent is OK.
+  virtual absl::Status UntagImage(std::string_view name) = 0;
   virtual absl::Status TagImage(std::string_view image, std::string_view name_and_tag) = 0;
 
   virtual absl::StatusOr<DockerContainer> InspectContainer(std::string_view name_or_id) = 0;

@@ -19,6 +19,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/durable_folders.h"
 #include "common/status_macros.h"
 
 namespace npufleet::host {
@@ -54,13 +55,6 @@ std::string FolderOf(std::string_view path) {
   size_t slash = path.rfind('/');
   if (slash == std::string_view::npos || slash == 0) return "/";
   return std::string(path.substr(0, slash));
-}
-
-absl::Status SyncFolder(const std::string& folder) {
-  Descriptor fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.ok()) return ErrorOf(errno, "opening folder", folder);
-  if (fsync(fd.get()) != 0) return ErrorOf(errno, "fsync of folder", folder);
-  return absl::OkStatus();
 }
 
 absl::Status WriteAll(int fd, std::string_view content, std::string_view path) {
@@ -143,9 +137,7 @@ absl::Status Filesystem::Write(std::string_view path, std::string_view content,
                                uint32_t mode) const {
   const std::string real = Real(path);
   const std::string folder = FolderOf(real);
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) return ErrorOf(error.value(), "making folder", folder);
+  RETURN_IF_ERROR(MakeFoldersDurably(folder));
 
   std::string temporary = absl::StrCat(folder, "/.", real.substr(real.rfind('/') + 1), ".XXXXXX");
   Descriptor fd(mkostemp(temporary.data(), O_CLOEXEC));
@@ -166,9 +158,7 @@ absl::Status Filesystem::Write(std::string_view path, std::string_view content,
 
 absl::StatusOr<std::unique_ptr<AppendFile>> Filesystem::OpenToAppend(std::string_view path) const {
   const std::string real = Real(path);
-  std::error_code error;
-  fs::create_directories(FolderOf(real), error);
-  if (error) return ErrorOf(error.value(), "making folder", FolderOf(real));
+  RETURN_IF_ERROR(MakeFoldersDurably(FolderOf(real)));
   const int fd = open(real.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) return ErrorOf(errno, "opening", path);
   return std::make_unique<AppendFile>(fd, std::string(path));
@@ -215,16 +205,13 @@ absl::StatusOr<std::vector<std::string>> Filesystem::List(std::string_view folde
 absl::Status Filesystem::MakeFolders(std::string_view path, uint32_t mode) const {
   std::error_code error;
   if (fs::is_directory(Real(path), error)) return absl::OkStatus();
-  fs::create_directories(Real(path), error);
-  if (error) return ErrorOf(error.value(), "making folder", path);
+  RETURN_IF_ERROR(MakeFoldersDurably(Real(path)));
   return SetMode(path, mode);
 }
 
 absl::Status Filesystem::Remove(std::string_view path) const {
-  if (unlink(Real(path).c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) {
-    return ErrorOf(errno, "removing", path);
-  }
-  return absl::OkStatus();
+  if (unlink(Real(path).c_str()) == 0) return SyncFolder(FolderOf(Real(path)));
+  return errno == ENOENT || errno == ENOTDIR ? absl::OkStatus() : ErrorOf(errno, "removing", path);
 }
 
 absl::Status Filesystem::RemoveAll(std::string_view path) const {

@@ -61,11 +61,26 @@ v1::Inventory ReadNpuSmi(host::Host& host) {
   return inventory;
 }
 
+// DCMI knows pids only, which are the host's; npu-smi names them from /proc, as we do.
+void NameProcesses(v1::Inventory& inventory) {
+  const host::Filesystem kernel("/");
+  for (v1::Chip& chip : *inventory.mutable_chips()) {
+    for (v1::Chip::Process& process : *chip.mutable_processes()) {
+      const std::string comm =
+          kernel.Read(absl::StrCat("/proc/", process.pid(), "/comm"), 64).value_or("");
+      process.set_name(Printable(comm.substr(0, comm.find('\n'))));
+    }
+  }
+}
+
 v1::Inventory ReadChips(host::Host& host) {
   std::string warning;
   if (auto library = DcmiLibrary::Open(*host.filesystem); library.ok()) {
     absl::StatusOr<v1::Inventory> inventory = ReadDcmi((*library)->functions());
-    if (inventory.ok()) return *std::move(inventory);
+    if (inventory.ok()) {
+      NameProcesses(*inventory);
+      return *std::move(inventory);
+    }
     warning = Printable(inventory.status().ToString());
   } else if (!absl::IsNotFound(library.status())) {
     warning = Printable(library.status().ToString());

@@ -113,11 +113,12 @@ class InfoParser {
       }
     }
     FinishChip();
-    if (ends_in_row) Warn("the table has no end: the output of npu-smi was cut off");
+    if (ends_in_row) Conclude(absl::StrCat("the table has no end: ", kCutOff));
     NameOrphans();
     AttachProcesses();
     if (inventory_.chips().empty()) {
-      Warn(absl::StrCat("no table of chips in ", text.size(), " bytes of npu-smi output"));
+      Conclude(absl::StrCat("no table of chips in ", text.size(), " bytes of npu-smi output",
+                            told_ ? "" : absl::StrCat(", ", kNotUnderstood)));
     }
     return std::move(inventory_);
   }
@@ -129,13 +130,18 @@ class InfoParser {
     if (inventory_.warnings_size() < kMaxWarnings) inventory_.add_warnings(Clean(warning));
   }
 
+  // However many warnings came before it.
+  void Conclude(absl::string_view warning) { inventory_.add_warnings(Clean(warning)); }
+
   void ReadMessage(absl::string_view line) {
     if (line.front() == '+' || line == "...") return;
     static constexpr absl::string_view kTelling[] = {
         "ret is", "ret=",    "err is", "[WARNING]", "[ERROR]", "rror",
         "ailed",  "Invalid", "no NPU", "not found", "support", "cannot open"};
     for (absl::string_view word : kTelling) {
-      if (absl::StrContains(line, word)) return Warn(line);
+      if (!absl::StrContains(line, word)) continue;
+      told_ = true;
+      return Warn(line);
     }
   }
 
@@ -376,7 +382,8 @@ class InfoParser {
   bool name_has_own_cell_ = false;
   bool has_physical_id_ = false;
   bool warned_of_header_ = false;
-  v1::Chip chip_;  // the one whose rows are being read
+  bool told_ = false;  // the tool said what is wrong
+  v1::Chip chip_;      // the one whose rows are being read
   bool has_chip_ = false;
   bool second_row_read_ = false;
   bool looks_unread_ = false;

@@ -16,6 +16,10 @@
 
 namespace npufleet::npu {
 
+// Parts of the warnings of ParseNpuSmiInfo that say that the text itself, not a chip, is at fault.
+inline constexpr char kCutOff[] = "the output of npu-smi was cut off";
+inline constexpr char kNotUnderstood[] = "and no message that we know";
+
 // `npu-smi info`. Failed queries of the tool show as zeroes beside a health "OK": power 0.0, HBM
 // 0/0 and temperature 0 are therefore absent here, and such an "OK" is HEALTH_UNKNOWN. A chip whose
 // first row is missing is GONE. What could not be read is a warning.

@@ -163,7 +163,7 @@ absl::Duration Observer::StartWhatIsDue(absl::Duration now) {
   absl::Duration next = absl::InfiniteDuration();
   for (auto& [key, viewer] : viewers_) {
     if (viewer.next_sign_of_life <= now) {
-      viewer.on_seen({});
+      viewer.on_seen({{}, std::exchange(viewer.unchanged, {})});
       viewer.next_sign_of_life = now + options_.sign_of_life;
     }
     next = std::min(next, viewer.next_sign_of_life);
@@ -182,7 +182,7 @@ absl::Duration Observer::StartWhatIsDue(absl::Duration now) {
 void Observer::StartCheck(uint64_t view, Entry& entry) {
   if (entry.verb == nullptr) {
     if (!entry.answered)
-      viewers_[view].on_seen({Stamped(entry.subject, NotUnderstood(entry.reason))});
+      viewers_[view].on_seen({{Stamped(entry.subject, NotUnderstood(entry.reason))}, {}});
     entry.answered = true;
     entry.due = absl::InfiniteDuration();
     return;
@@ -221,7 +221,10 @@ void Observer::FinishCheck(uint64_t view, const std::string& task, uint64_t gene
   if (found == viewer->second.entries.end() || found->second.generation != generation) return;
   Entry& entry = found->second;
   if (!entry.answered || !SaysTheSame(entry.last, seen)) {
-    viewer->second.on_seen({Stamped(entry.subject, seen)});
+    viewer->second.unchanged.erase(task);
+    viewer->second.on_seen({{Stamped(entry.subject, seen)}, {}});
+  } else {
+    viewer->second.unchanged[task] = host_.clock->Now();
   }
   const absl::Duration now = host_.clock->Elapsed();
   entry.answered = true;

@@ -58,10 +58,16 @@ class Observer {
     uint64_t key_;
   };
 
+  // What was seen since the last time. `unchanged`: tasks that were checked again and said what
+  // they had said before, each with the time of that Check.
+  struct Seen {
+    std::vector<v1::TaskObservation> observations;
+    std::map<std::string, absl::Time> unchanged;
+  };
   // `on_seen` gets a first answer for each subject, then changes (all of an observation counts but
-  // its facts); and nothing at all as a sign of life. It must not block, and must not call the
-  // observer.
-  using OnSeen = std::function<void(std::vector<v1::TaskObservation>)>;
+  // its facts); and each second a sign of life, with what is unchanged or with nothing at all. It
+  // must not block, and must not call the observer.
+  using OnSeen = std::function<void(Seen)>;
   std::unique_ptr<View> Open(OnSeen on_seen);
 
   // Checks each once, and calls `done` on one of the observer's threads. InvalidArgument when one
@@ -89,6 +95,7 @@ class Observer {
     OnSeen on_seen;
     std::map<std::string, Entry> entries;  // by task
     absl::Duration next_sign_of_life;
+    std::map<std::string, absl::Time> unchanged;  // since the last sign of life
   };
   using Job = std::function<void()>;
 

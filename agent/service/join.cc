@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/service/join.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -14,6 +15,8 @@
 
 namespace npufleet::service {
 namespace {
+
+constexpr char kControllerFile[] = "/controller";
 
 // The CA's certificate, whoever sent it: it is trusted only because its digest is the token's.
 absl::StatusOr<std::string> PinnedCa(host::Host& host, const JoinOptions& options,
@@ -50,6 +53,25 @@ absl::Status Refused(const host::HttpResponse& response) {
   return absl::PermissionDeniedError(absl::StrCat("the controller refused: ", message));
 }
 
+// The certificate of the controller's answer to `body`, posted to `url` with trust in `ca_file`.
+absl::StatusOr<std::string> AskForCertificate(host::Host& host, const std::string& url,
+                                              const std::string& ca_file, const host::Json& body) {
+  host::HttpRequest request;
+  request.method = "POST";
+  request.url = url;
+  request.headers["Content-Type"] = "application/json";
+  request.ca_file = ca_file;
+  request.follow_redirects = false;
+  request.body = body.dump(-1, ' ', false, host::Json::error_handler_t::replace);
+  ASSIGN_OR_RETURN(const host::HttpResponse response, host.http->Send(request));
+  if (response.status != 200) return Refused(response);
+  std::string certificate = host::TextOf(host::ParseJson(response.body), "certificate");
+  if (certificate.empty()) {
+    return absl::InternalError("the controller's answer holds no certificate");
+  }
+  return certificate;
+}
+
 }  // namespace
 
 absl::Status Join(host::Host& host, const JoinOptions& options) {
@@ -77,26 +99,33 @@ absl::Status Join(host::Host& host, const JoinOptions& options) {
   const host::Filesystem files("/");
   const std::string trusted = options.identity_directory + "/.joining-ca.pem";
   RETURN_IF_ERROR(files.Write(trusted, identity.ca_pem));
-  host::HttpRequest request;
-  request.method = "POST";
-  request.url = url + "/join";
-  request.headers["Content-Type"] = "application/json";
-  request.ca_file = trusted;
-  request.follow_redirects = false;
-  request.body = host::Json{
-      {"node", name},
-      {"secret", token.secret},
-      {"address", options.address},
-      {"csr", csr}}.dump(-1, ' ', false, host::Json::error_handler_t::replace);
-  absl::StatusOr<host::HttpResponse> response = host.http->Send(request);
+  absl::StatusOr<std::string> certificate = AskForCertificate(
+      host, url + "/join", trusted,
+      {{"node", name}, {"secret", token.secret}, {"address", options.address}, {"csr", csr}});
   files.Remove(trusted).IgnoreError();
-  RETURN_IF_ERROR(response.status());
-  if (response->status != 200) return Refused(*response);
-  identity.certificate_pem = host::TextOf(host::ParseJson(response->body), "certificate");
-  if (identity.certificate_pem.empty()) {
-    return absl::InternalError("the controller's answer holds no certificate");
-  }
-  return tls::SaveIdentity(options.identity_directory, identity);
+  RETURN_IF_ERROR(certificate.status());
+  identity.certificate_pem = *std::move(certificate);
+  RETURN_IF_ERROR(tls::SaveIdentity(options.identity_directory, identity));
+  return tls::WriteFileAtomically(options.identity_directory + kControllerFile, url + "\n", 0644);
+}
+
+absl::StatusOr<bool> RenewIfDue(host::Host& host, const std::string& identity_directory,
+                                absl::Time now) {
+  ASSIGN_OR_RETURN(tls::Identity identity, tls::LoadIdentity(identity_directory));
+  if (!tls::NeedsRenewal(identity.certificate_pem, now)) return false;
+  ASSIGN_OR_RETURN(const std::string url, tls::ReadWholeFile(identity_directory + kControllerFile));
+  ASSIGN_OR_RETURN(const tls::CertificateInfo info, tls::ReadCertificate(identity.certificate_pem));
+  ASSIGN_OR_RETURN(const std::string csr, tls::MakeCsr(identity.key_pem, info.name, ""));
+  ASSIGN_OR_RETURN(const std::string signature, tls::SignText(identity.key_pem, csr));
+  ASSIGN_OR_RETURN(
+      identity.certificate_pem,
+      AskForCertificate(
+          host, absl::StrCat(absl::StripAsciiWhitespace(url), "/join/renew"),
+          identity_directory + "/ca.pem",
+          {{"certificate", identity.certificate_pem}, {"csr", csr}, {"signature", signature}}));
+  RETURN_IF_ERROR(tls::VerifyCertificate(identity.certificate_pem, identity.ca_pem, now));
+  RETURN_IF_ERROR(tls::SaveIdentity(identity_directory, identity));
+  return true;
 }
 
 }  // namespace npufleet::service

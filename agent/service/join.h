@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `npufleet-agent join`: gets this node its certificate with a one-time token
-// (common/tls/join_token.h).
+// `npufleet-agent join`: gets this node its certificate with a one-time token, and renewal: a new
+// one with the old (common/tls/join_token.h). Beside the identity stands the file `controller` with
+// the URL that renewal asks.
 #ifndef AGENT_SERVICE_JOIN_H_
 #define AGENT_SERVICE_JOIN_H_
 
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "agent/host/host.h"
 
 namespace npufleet::service {
@@ -25,6 +28,12 @@ struct JoinOptions {
 // PermissionDenied: the controller has another CA than the token pins, or refuses the token.
 // Unavailable: no connection.
 absl::Status Join(host::Host& host, const JoinOptions& options);
+
+// Replaces the certificate in `identity_directory` by a new one for the same key when two thirds of
+// its life are over; true when it did. NotFound: the node joined before the controller's URL was
+// kept. PermissionDenied: the controller has forgotten the node. Unavailable: no connection.
+absl::StatusOr<bool> RenewIfDue(host::Host& host, const std::string& identity_directory,
+                                absl::Time now);
 
 }  // namespace npufleet::service
 

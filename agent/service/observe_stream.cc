@@ -10,8 +10,7 @@ namespace npufleet::service {
 ObserveStream::ObserveStream(operations::Observer& observer, WorkQueue& queue, Clock& clock,
                              const std::string& boot_id, const std::string& version)
     : queue_(queue), clock_(clock), boot_id_(boot_id), version_(version) {
-  view_ = observer.Open(
-      [this](std::vector<v1::TaskObservation> observations) { OnSeen(std::move(observations)); });
+  view_ = observer.Open([this](operations::Observer::Seen seen) { OnSeen(std::move(seen)); });
   StartRead(&request_);
 }
 
@@ -38,12 +37,14 @@ void ObserveStream::TakeRequest() {
   if (closing) CloseWhenIdle();
 }
 
-void ObserveStream::OnSeen(std::vector<v1::TaskObservation> observations) {
+void ObserveStream::OnSeen(operations::Observer::Seen seen) {
   absl::MutexLock lock(&mutex_);
-  for (v1::TaskObservation& observation : observations) {
+  for (v1::TaskObservation& observation : seen.observations) {
     const std::string task = observation.task();
+    unchanged_.erase(task);
     pending_[task] = std::move(observation);
   }
+  for (const auto& [task, time] : seen.unchanged) unchanged_[task] = time;
   if (!writing_ && !closing_) SendPending();
 }
 
@@ -54,6 +55,10 @@ void ObserveStream::SendPending() {
   reply_.set_agent_version(std::exchange(version_, ""));
   for (auto& [task, observation] : pending_) *reply_.add_observations() = std::move(observation);
   pending_.clear();
+  for (const auto& [task, time] : unchanged_) {
+    (*reply_.mutable_unchanged())[task] = ToTimestamp(time);
+  }
+  unchanged_.clear();
   writing_ = true;
   StartWrite(&reply_);
 }

@@ -33,7 +33,7 @@ class ObserveStream : public grpc::ServerBidiReactor<v1::ObserveRequest, v1::Obs
 
  private:
   void TakeRequest();  // on the queue
-  void OnSeen(std::vector<v1::TaskObservation> observations);
+  void OnSeen(operations::Observer::Seen seen);
   void SendPending() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the stream as soon as no write and no work of ours is under way.
   void CloseWhenIdle() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -46,6 +46,7 @@ class ObserveStream : public grpc::ServerBidiReactor<v1::ObserveRequest, v1::Obs
 
   absl::Mutex mutex_;
   std::map<std::string, v1::TaskObservation> pending_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, absl::Time> unchanged_ ABSL_GUARDED_BY(mutex_);
   std::string version_ ABSL_GUARDED_BY(mutex_);  // empty once it was sent
   bool working_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/npu/inventory.h"
 #include "agent/service/agent.h"
+#include "agent/service/join.h"
 #include "agent/verbs/verb.h"
 #include "common/log.h"
 #include "common/notify.h"
@@ -54,13 +55,42 @@ absl::StatusOr<std::unique_ptr<Agent>> StartAgent(host::Host& host, const Config
   return Agent::Start(host, std::move(options));
 }
 
-// Tells the watchdog that the agent lives, for as long as it does, until a signal asks it to stop.
-int WaitForSignal(const sigset_t& signals, Agent& agent) {
+// Renews this node's certificate when that is due, and asks again an hour after it failed.
+class Renewal {
+ public:
+  Renewal(host::Host& host, const Config& config, bool wanted)
+      : host_(host), directory_(config.identity_directory), wanted_(wanted) {}
+
+  // True when there is a new certificate.
+  bool Try() {
+    const absl::Duration now = host_.clock->Elapsed();
+    if (!wanted_ || now < next_) return false;
+    next_ = now + absl::Hours(1);
+    absl::StatusOr<bool> renewed = RenewIfDue(host_, directory_, host_.clock->Now());
+    if (!renewed.ok()) {
+      log::Warning("the certificate in ", directory_,
+                   " is due and was not renewed: ", renewed.status().message(),
+                   "; again in an hour, or join again");
+    }
+    return renewed.ok() && *renewed;
+  }
+
+ private:
+  host::Host& host_;
+  const std::string directory_;
+  const bool wanted_;
+  absl::Duration next_ = -absl::InfiniteDuration();
+};
+
+// Tells the watchdog that the agent lives, for as long as it does, until a signal asks it to stop
+// (which is returned) or a new certificate does (0).
+int WaitForSignal(const sigset_t& signals, Agent& agent, Renewal& renewal) {
   const absl::Duration period = notify::WatchdogPeriod();
   const timespec timeout = absl::ToTimespec(std::min(period, absl::Hours(1)));
   while (true) {
     int signal = sigtimedwait(&signals, nullptr, &timeout);
     if (signal > 0) return signal;
+    if (renewal.Try()) return 0;
     if (period == absl::InfiniteDuration()) continue;
     absl::Status health = agent.CheckHealth();
     if (!health.ok()) log::Error("the journal does not answer: ", health.message());
@@ -83,6 +113,8 @@ int ServeUntilStopped(const Config& config, bool insecure_loopback, const std::s
   mallopt(M_ARENA_MAX, 2);
 
   std::unique_ptr<host::Host> host = host::MakeHost(config.host);
+  Renewal renewal(*host, config, !insecure_loopback);
+  renewal.Try();
   absl::StatusOr<std::unique_ptr<Agent>> agent =
       StartAgent(*host, config, insecure_loopback, version);
   if (!agent.ok()) {
@@ -91,8 +123,9 @@ int ServeUntilStopped(const Config& config, bool insecure_loopback, const std::s
   }
   log::Info("npufleet-agent ", version, " listens on port ", (*agent)->port());
   notify::Ready(absl::StrCat("listening on ", config.listen));
-  const int signal = WaitForSignal(signals, **agent);
-  log::Info("stopping (signal ", signal, "); supervised steps go on");
+  const int signal = WaitForSignal(signals, **agent, renewal);
+  log::Info("stopping (", signal > 0 ? absl::StrCat("signal ", signal) : "for a new certificate",
+            "); supervised steps go on");
   notify::Stopping();
   // What did not come back by then is resumed by the next agent from the journal, as after a crash.
   if (!(*agent)->Stop(kStopLimit)) log::Warning("an operation did not return in time");

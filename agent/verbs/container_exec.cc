@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "agent/verbs/install_docker/daemon.h"
 #include "agent/verbs/observation.h"
 #include "common/status_macros.h"
 
@@ -104,7 +105,10 @@ ArgvPredicate ProgramIs(std::string program) {
 absl::StatusOr<bool> ContainerRuns(host::Host& host, std::string_view container) {
   absl::StatusOr<host::DockerContainer> found = host.docker->InspectContainer(container);
   if (absl::IsNotFound(found.status())) return false;
-  if (!found.ok()) return found.status();
+  if (!found.ok()) {
+    if (SilentDaemon(host, found.status()).state() == v1::Observation::ABSENT) return false;
+    return found.status();
+  }
   return found->status == "running";
 }
 

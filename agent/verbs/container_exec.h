@@ -62,7 +62,8 @@ absl::StatusOr<std::optional<host::ProcessInfo>> FindStampedProcess(host::Host& 
 // True when the base name of argv[0] is `program`.
 ArgvPredicate ProgramIs(std::string program);
 
-// Whether the container runs; false too when there is none. Errors: Docker cannot be asked.
+// Whether the container runs; false too when there is none, or when docker.service is down. Errors:
+// Docker cannot be asked.
 absl::StatusOr<bool> ContainerRuns(host::Host& host, std::string_view container);
 
 // Waits on the host's clock until `done` says true, asking each `period`. CancelledError when the

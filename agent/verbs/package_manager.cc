@@ -26,9 +26,10 @@ const char* ProgramOf(PackageManager manager) {
   return "yum";
 }
 
-absl::Status Run(host::Host& host, Execution& execution, PackageManager manager,
-                 const std::string& stage, const std::string& step,
-                 const std::vector<std::string>& arguments) {
+// What it printed.
+absl::StatusOr<std::string> Run(host::Host& host, Execution& execution, PackageManager manager,
+                                const std::string& stage, const std::string& step,
+                                const std::vector<std::string>& arguments) {
   ASSIGN_OR_RETURN(const std::string program, host.subprocess->Which(ProgramOf(manager)));
   std::vector<std::string> argv = {program};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
@@ -48,9 +49,43 @@ absl::Status Run(host::Host& host, Execution& execution, PackageManager manager,
     return FailureStatus(failure);
   }
   RETURN_IF_ERROR(result.status());
-  if (result->ok()) return absl::OkStatus();
+  if (result->ok()) return result->Combined();
   failure.set_symptom(absl::StrCat(shown, " ended with status ", result->exit_code));
   return FailureOfOutput(stage, result->Combined(), std::move(failure));
+}
+
+// "5:28.0.4-1~ubuntu.22.04~jammy" -> "28.0.4".
+std::string UpstreamVersion(absl::string_view version) {
+  if (const size_t epoch = version.find(':'); epoch != version.npos)
+    version.remove_prefix(epoch + 1);
+  return std::string(version.substr(0, version.find_first_of("-+~")));
+}
+
+// apt takes only the whole version, epoch and revision included, which nobody writes in a spec.
+absl::StatusOr<std::string> FindAptVersion(host::Host& host, const PackageWant& package) {
+  ASSIGN_OR_RETURN(const host::ProcessResult result,
+                   host.subprocess->Run({"apt-cache", "madison", package.name}));
+  std::vector<std::string> others;
+  for (absl::string_view line : absl::StrSplit(result.out, '\n')) {
+    const std::vector<absl::string_view> columns = absl::StrSplit(line, '|');
+    if (columns.size() < 2) continue;
+    const std::string version(absl::StripAsciiWhitespace(columns[1]));
+    if (version == package.version || UpstreamVersion(version) == package.version) return version;
+    others.push_back(version);
+  }
+  return FailureStatus(
+      v1::Failure::CONFIG,
+      absl::StrCat("the node's repositories have no ", package.name, " ", package.version,
+                   others.empty() ? "" : ", but ", absl::StrJoin(others, " ")),
+      "Correct the version in the spec, or add the repository that has it.");
+}
+
+absl::StatusOr<std::string> ArgumentOf(host::Host& host, PackageManager manager,
+                                       const PackageWant& package) {
+  if (package.version.empty()) return package.name;
+  if (manager != PackageManager::kApt) return absl::StrCat(package.name, "-", package.version);
+  ASSIGN_OR_RETURN(const std::string version, FindAptVersion(host, package));
+  return absl::StrCat(package.name, "=", version);
 }
 
 }  // namespace
@@ -85,24 +120,36 @@ absl::StatusOr<std::vector<std::string>> MissingPackages(host::Host& host, Packa
   return missing;
 }
 
-absl::Status InstallPackageNames(host::Host& host, Execution& execution, PackageManager manager,
-                                 const std::string& stage, const std::vector<std::string>& names) {
+absl::Status InstallFromRepositories(host::Host& host, Execution& execution, PackageManager manager,
+                                     const std::string& stage,
+                                     const std::vector<PackageWant>& packages) {
   std::vector<std::string> arguments = {"install", "-y"};
+  std::string refreshed;
   if (manager == PackageManager::kApt) {
-    RETURN_IF_ERROR(Run(host, execution, manager, stage, "refresh", {"update"}));
+    ASSIGN_OR_RETURN(refreshed, Run(host, execution, manager, stage, "refresh", {"update"}));
     arguments.push_back("--no-install-recommends");
   }
-  arguments.insert(arguments.end(), names.begin(), names.end());
-  return Run(host, execution, manager, stage, "install", arguments);
+  for (const PackageWant& package : packages) {
+    ASSIGN_OR_RETURN(std::string argument, ArgumentOf(host, manager, package));
+    arguments.push_back(std::move(argument));
+  }
+  const absl::Status installed =
+      Run(host, execution, manager, stage, "install", arguments).status();
+  // apt calls an update without its repositories a success, and then knows no package.
+  if (absl::IsInvalidArgument(installed) && absl::StrContains(refreshed, "Failed to fetch")) {
+    return FailureOfOutput(stage, refreshed, ToFailure(installed));
+  }
+  return installed;
 }
 
 absl::Status UpdateAllPackages(host::Host& host, Execution& execution, PackageManager manager,
                                const std::string& stage) {
   if (manager == PackageManager::kApt) {
-    RETURN_IF_ERROR(Run(host, execution, manager, stage, "refresh for update", {"update"}));
-    return Run(host, execution, manager, stage, "update", {"upgrade", "-y"});
+    RETURN_IF_ERROR(
+        Run(host, execution, manager, stage, "refresh-for-update", {"update"}).status());
+    return Run(host, execution, manager, stage, "update", {"upgrade", "-y"}).status();
   }
-  return Run(host, execution, manager, stage, "update", {"update", "-y"});
+  return Run(host, execution, manager, stage, "update", {"update", "-y"}).status();
 }
 
 }  // namespace npufleet::verbs

@@ -22,10 +22,16 @@ absl::StatusOr<PackageManager> FindPackageManager(host::Host& host);
 absl::StatusOr<std::vector<std::string>> MissingPackages(host::Host& host, PackageManager manager,
                                                          const std::vector<std::string>& names);
 
+struct PackageWant {
+  std::string name;
+  std::string version;  // upstream's, 28.0.4; empty: the newest that the repositories have
+};
+
 // Installs them, or updates everything, without a question and as a durable step. Failures of the
-// signature table.
-absl::Status InstallPackageNames(host::Host& host, Execution& execution, PackageManager manager,
-                                 const std::string& stage, const std::vector<std::string>& names);
+// signature table; CONFIG when the repositories have another version only.
+absl::Status InstallFromRepositories(host::Host& host, Execution& execution, PackageManager manager,
+                                     const std::string& stage,
+                                     const std::vector<PackageWant>& packages);
 absl::Status UpdateAllPackages(host::Host& host, Execution& execution, PackageManager manager,
                                const std::string& stage);
 

@@ -7,6 +7,7 @@
 #include "agent/verbs/fetch_model/fetch_model.h"
 #include "agent/verbs/install_docker/install_docker.h"
 #include "agent/verbs/install_driver/install_driver.h"
+#include "agent/verbs/install_obsutil/install_obsutil.h"
 #include "agent/verbs/install_packages/install_packages.h"
 #include "agent/verbs/install_runtime/install_runtime.h"
 #include "agent/verbs/load_image/load_image.h"
@@ -53,6 +54,8 @@ absl::StatusOr<std::unique_ptr<Verb>> MakeVerb(const v1::Subject& subject, host:
       return MakeProbeEngine(verb.probe_engine(), subject, host);
     case v1::Verb::kRebootNode:
       return MakeRebootNode(verb.reboot_node(), subject, host);
+    case v1::Verb::kInstallObsutil:
+      return MakeInstallObsutil(verb.install_obsutil(), subject, host);
     default:
       return absl::InvalidArgumentError(
           "the subject names no verb that this agent knows: is the agent older than the "

@@ -65,6 +65,20 @@ const std::vector<Signature>& Signatures() {
       {"PKG-03", "packages docker",
        "Could not get lock|waiting for .* to finish|is locked by another", kTransient, "", 50,
        "Another package manager is at work on this node."},
+      {"PKG-04", "packages docker",
+       R"(Failed to download metadata for repo '(\S+?)'|Failed to fetch (\S+))", kTransient, "", 40,
+       "The package repository {1} does not answer as one: check its address on the node."},
+      {"PKG-05", "packages docker",
+       R"((\S+) conflicts with \S+|Unable to correct problems, you have held broken packages)",
+       kOperator, "", 60,
+       "Packages of the node stand in the way of {1}: remove them by hand (dnf remove, apt-get "
+       "remove), or accept what is installed."},
+      {"PKG-06", "packages docker",
+       "GPG check FAILED|not have any GPG public keys installed|Public key for (\\S+) is not "
+       "installed|NO_PUBKEY (\\S+)",
+       kOperator, "", 60,
+       "The repository's signing key is not on the node: import it (rpm --import, or "
+       "/etc/apt/keyrings)."},
 
       // --- driver and firmware
       {"DRV-01", "driver", "ERR_NO:0x0091", kTransient, "", 50,
@@ -186,8 +200,10 @@ const std::vector<Signature>& Signatures() {
        "a source."},
       {"IMG-03", "image", "failed to register layer: .*no space left on device", kOperator, "", 80,
        "Docker's data root is full: move it or free space; a load needs about twice the image."},
-      {"IMG-04", "image", "pull access denied for (\\S+)|unauthorized", kConfig, "", 50,
-       "The image's name is wrong or needs a login: correct image.sources."},
+      {"IMG-04", "image",
+       "pull access denied for (\\S+)|unauthorized|no basic auth credentials|authentication "
+       "required",
+       kConfig, "", 50, "The image's name is wrong or needs a login: correct image.sources."},
       {"IMG-05", "image", "manifest unknown|manifest for \\S+ not found", kConfig, "", 50,
        "The registry has no such tag: correct image.sources."},
       {"IMG-06", "image", "toomanyrequests", kTransient, "", 50,
@@ -199,6 +215,13 @@ const std::vector<Signature>& Signatures() {
        kTransient, "", 50, "The image's archive or stream was cut: it is fetched again."},
       {"IMG-09", "image", "format error or unsupported for import", kConfig, "", 50,
        "The file is no archive of docker save: correct image.sources."},
+
+      {"IMG-10", "image", "x509: (.+)", kConfig, "", 55,
+       "The registry's certificate is not trusted ({1}): put its CA on the node as "
+       "/etc/docker/certs.d/HOST/ca.crt."},
+      {"IMG-11", "image", "server gave HTTP response to HTTPS client", kConfig, "", 55,
+       "The registry speaks no TLS: name another, or list it in daemon.json as "
+       "insecure-registries."},
 
       // --- model
       {"MOD-01", "model", "integrity check failed|download incomplete, content_length", kTransient,

@@ -4,7 +4,9 @@
 #ifndef AGENT_VERBS_SOURCE_ATTEMPTS_H_
 #define AGENT_VERBS_SOURCE_ATTEMPTS_H_
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -22,7 +24,8 @@ class SourceAttempts {
   // True when the next source may be tried after `failure`; false when none could help: cancelled,
   // or something that a person has to do on the node (no room).
   bool MayGoOn(std::string_view source, const absl::Status& failure) {
-    execution_.Log(absl::StrCat(std::string(source), ": ", std::string(failure.message())));
+    reasons_.push_back(absl::StrCat(std::string(source), ": ", std::string(failure.message())));
+    execution_.Log(reasons_.back());
     const v1::Failure::Class failure_class = ToFailure(failure).class_();
     // A source that may work later decides over one that never will.
     if (failure_.ok() || (failure_class == v1::Failure::TRANSIENT &&
@@ -36,15 +39,23 @@ class SourceAttempts {
     return true;
   }
 
-  // The failure of the whole.
+  // The failure of the whole: that of the source which decides, with why each was left out.
   absl::Status Failure() const {
-    if (!failure_.ok()) return failure_;
+    if (absl::IsCancelled(failure_)) return failure_;
+    if (!failure_.ok()) {
+      v1::Failure failure = ToFailure(failure_);
+      if (reasons_.size() > 1) {
+        for (const std::string& reason : reasons_) failure.add_log_tail(reason);
+      }
+      return FailureStatus(failure);
+    }
     return FailureStatus(v1::Failure::CONFIG, "the spec names no source",
                          "Name at least one source in the spec.");
   }
 
  private:
   Execution& execution_;
+  std::vector<std::string> reasons_;
   absl::Status failure_;
 };
 
@@ -61,12 +72,6 @@ inline artifacts::FetchCallbacks CallbacksOf(Execution& execution, std::string a
     execution.Report(progress);
   };
   return callbacks;
-}
-
-inline absl::Status NeedsObsutil(std::string_view address) {
-  return FailureStatus(v1::Failure::CONFIG,
-                       absl::StrCat(std::string(address), ": obs sources need obsutil"),
-                       "Name an archive, a registry or a hub as source instead.");
 }
 
 }  // namespace npufleet::verbs

@@ -240,6 +240,24 @@ absl::Status FakeDocker::PullImage(std::string_view reference, std::string_view 
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<std::string>> FakeDocker::RegistryArchitectures(
+    std::string_view reference, std::string_view) {
+  absl::MutexLock lock(&mutex_);
+  if (absl::Status status = Reachable(); !status.ok()) return status;
+  auto found = registry_.find(std::string(reference));
+  if (found == registry_.end()) return NoSuch("manifest", reference);
+  return std::vector<std::string>{found->second.architecture};
+}
+
+absl::Status FakeDocker::UntagImage(std::string_view name) {
+  absl::MutexLock lock(&mutex_);
+  if (absl::Status status = Reachable(); !status.ok()) return status;
+  changes_.push_back(absl::StrCat("untag ", std::string(name)));
+  for (host::DockerImage& image : images_) std::erase(image.tags, std::string(name));
+  std::erase_if(images_, [](const host::DockerImage& image) { return image.tags.empty(); });
+  return absl::OkStatus();
+}
+
 absl::Status FakeDocker::TagImage(std::string_view image, std::string_view name_and_tag) {
   absl::MutexLock lock(&mutex_);
   if (absl::Status status = Reachable(); !status.ok()) return status;

@@ -133,6 +133,9 @@ class FakeDocker : public host::Docker {
   absl::Status PullImage(std::string_view reference, std::string_view registry_auth,
                          host::Cancelled cancelled,
                          std::function<void(std::string_view)> on_line) override;
+  absl::StatusOr<std::vector<std::string>> RegistryArchitectures(
+      std::string_view reference, std::string_view registry_auth) override;
+  absl::Status UntagImage(std::string_view name) override;
   absl::Status TagImage(std::string_view image, std::string_view name_and_tag) override;
   absl::StatusOr<host::DockerContainer> InspectContainer(std::string_view name_or_id) override;
   absl::StatusOr<std::vector<host::DockerContainer>> ListContainers() override;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "agent/npu/inventory.h"
+#include "agent/npu/npu_smi.h"
 #include "agent/verbs/boot.h"
 #include "agent/verbs/observation.h"
 
@@ -88,18 +89,23 @@ class CheckNpus : public Verb {
   }
 
   v1::Observation Missing(const v1::Inventory& inventory, const std::vector<std::string>& missing) {
-    std::string reason = missing.size() == chips_.size()
-                             ? absl::StrCat("no chip answers")
-                             : absl::StrCat(missing.size(), " of ", chips_.size(),
-                                            " chips are missing: ", absl::StrJoin(missing, ", "));
+    const std::string missing_chips =
+        missing.size() == chips_.size()
+            ? absl::StrCat("no chip answers")
+            : absl::StrCat(missing.size(), " of ", chips_.size(),
+                           " chips are missing: ", absl::StrJoin(missing, ", "));
+    std::string reason = missing_chips;
     if (!inventory.warnings().empty()) absl::StrAppend(&reason, " (", inventory.warnings(0), ")");
     for (const std::string& warning : inventory.warnings()) {
       if (warning.find("no driver is installed") != warning.npos) {
         return AbsentFor(SignedFailure(v1::Failure::REDO, "", warning,
                                        "The driver is installed again.", "driver"));
       }
-      // A tool that hangs says nothing about the chips.
-      if (warning.find("DEADLINE_EXCEEDED") != warning.npos) return Unknown(reason);
+      // A tool that hangs or prints nonsense says nothing about the chips.
+      for (const char* unreadable : {"DEADLINE_EXCEEDED", npu::kCutOff, npu::kNotUnderstood}) {
+        if (warning.find(unreadable) != warning.npos)
+          return Unknown(absl::StrCat(missing_chips, " (", warning, ")"));
+      }
     }
     if (IsSettling(host_)) return Unknown(reason);
     return Broken(reason, "RBT-01");

@@ -7,10 +7,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "agent/artifacts/fetch_tree.h"
 #include "agent/artifacts/hub.h"
 #include "agent/artifacts/manifest.h"
+#include "agent/host/json.h"
+#include "agent/verbs/obs.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/source_attempts.h"
 #include "common/status_macros.h"
@@ -31,6 +34,7 @@ std::string SourceName(const v1::Model::Source& source) {
   };
   if (source.has_modelscope()) return of_hub("modelscope", source.modelscope());
   if (source.has_hugging_face()) return of_hub("huggingface", source.hugging_face());
+  if (source.has_modelers()) return of_hub("modelers", source.modelers());
   if (source.local_directory()) return "local";
   return source.obs();
 }
@@ -135,8 +139,16 @@ class FetchModel : public Verb {
     if (source.has_hugging_face()) {
       return Download(artifacts::HubKind::kHuggingFace, source.hugging_face(), name, execution);
     }
-    if (source.local_directory()) return Describe(name, execution);
-    return NeedsObsutil(source.obs());
+    if (source.has_modelers()) {
+      return Download(artifacts::HubKind::kModelers, source.modelers(), name, execution);
+    }
+    if (!source.local_directory()) {
+      RETURN_IF_ERROR(host_.filesystem->MakeFolders(fetch_.path()));
+      RETURN_IF_ERROR(CopyFromObs(host_, execution, fetch_.obs(),
+                                  absl::StrCat(absl::StripSuffix(source.obs(), "/"), "/"),
+                                  fetch_.path(), "model"));
+    }
+    return Describe(name, execution);
   }
 
   size_t Parallel() const {
@@ -166,8 +178,23 @@ class FetchModel : public Verb {
     if (absl::IsNotFound(manifest.status())) return NoModel("does not exist");
     RETURN_IF_ERROR(manifest.status());
     if (manifest->Find("config.json") == nullptr) return NoModel("holds no config.json");
+    if (const std::string missing = MissingShard(*manifest); !missing.empty()) {
+      return NoModel(absl::StrCat("lacks ", missing, ", which its index names"));
+    }
     manifest->source = name;
     return artifacts::WriteManifest(*host_.filesystem, fetch_.path(), *manifest);
+  }
+
+  // A file of weights that model.safetensors.index.json names and that is not there; empty: none.
+  std::string MissingShard(const artifacts::Manifest& manifest) const {
+    constexpr char kIndex[] = "model.safetensors.index.json";
+    if (manifest.Find(kIndex) == nullptr) return "";
+    const host::Json index = host::ParseJson(
+        host_.filesystem->Read(absl::StrCat(fetch_.path(), "/", kIndex)).value_or(""));
+    for (const auto& [weight, file] : host::TextsOf(index, "weight_map")) {
+      if (manifest.Find(file) == nullptr) return file;
+    }
+    return "";
   }
 
   absl::Status NoModel(std::string_view why) const {

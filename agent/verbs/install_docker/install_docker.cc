@@ -166,18 +166,15 @@ class InstallDocker : public Verb {
 
   absl::Status InstallPackageSet(Execution& execution) {
     ASSIGN_OR_RETURN(const PackageManager manager, FindPackageManager(host_));
-    std::vector<std::string> names;
+    std::vector<PackageWant> packages;
     for (const std::string& name : want_.packages().names()) {
       // containerd.io has versions of its own.
-      const bool has_version =
-          !want_.packages().version().empty() && absl::StartsWith(name, "docker");
-      const char* separator = manager == PackageManager::kApt ? "=" : "-";
-      names.push_back(has_version ? absl::StrCat(name, separator, want_.packages().version())
-                                  : name);
+      const bool has_version = absl::StartsWith(name, "docker");
+      packages.push_back({name, has_version ? want_.packages().version() : ""});
     }
-    RETURN_IF_ERROR(WriteMark(host_, kVerb, absl::StrJoin(names, " ")));
+    RETURN_IF_ERROR(WriteMark(host_, kVerb, absl::StrJoin(want_.packages().names(), " ")));
     applied_ = true;
-    return InstallPackageNames(host_, execution, manager, "docker", names);
+    return InstallFromRepositories(host_, execution, manager, "docker", packages);
   }
 
   absl::Status StartDaemon(Execution& execution, bool was_running) {

@@ -13,7 +13,9 @@
 #include "agent/verbs/mark.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/signatures.h"
+#include "common/spec/driver_version.h"
 #include "common/status_macros.h"
+#include "common/string_views.h"
 #include "common/time_conversion.h"
 
 namespace npufleet::verbs {
@@ -51,7 +53,15 @@ class InstallDriver : public Verb {
           driver->noted == want_.version() && !driver->version.empty() && driver->in_effect &&
           (want_.firmware_version().empty() || firmware->noted == want_.firmware_version());
       v1::Observation observation = Absent(difference, token);
-      if (by_hand) observation.set_state(v1::Observation::DRIFTED);
+      if (by_hand) {
+        observation.set_state(v1::Observation::DRIFTED);
+        return observation;
+      }
+      absl::Status allowed = MayReplace("driver", driver->version, want_.version());
+      if (allowed.ok() && !want_.firmware_version().empty()) {
+        allowed = MayReplace("firmware", firmware->version, want_.firmware_version());
+      }
+      if (!allowed.ok()) *observation.mutable_failure() = ToFailure(allowed);
       return observation;
     }
     bool firmware_counts = !accepted && !want_.firmware_version().empty();
@@ -77,8 +87,13 @@ class InstallDriver : public Verb {
         !want_.firmware_version().empty() && want_.firmware().url() != "" &&
         (torn || (firmware.version != want_.firmware_version() && !accepted));
     if (!needs_driver && !needs_firmware) return absl::OkStatus();
+    if (needs_driver) RETURN_IF_ERROR(MayReplace("driver", driver.version, want_.version()));
+    if (needs_firmware) {
+      RETURN_IF_ERROR(MayReplace("firmware", firmware.version, want_.firmware_version()));
+    }
 
     RETURN_IF_ERROR(CheckTools());
+    NoteKernelHeaders(execution);
     std::vector<InstallerRun> runs;
     if (needs_driver) {
       ASSIGN_OR_RETURN(const std::string path, FetchToNode(host_, execution, want_.driver()));
@@ -102,8 +117,40 @@ class InstallDriver : public Verb {
  private:
   bool IsAccepted(const std::string& version) const {
     const auto& accepted = want_.accepted_versions();
-    return !version.empty() &&
-           std::find(accepted.begin(), accepted.end(), version) != accepted.end();
+    return std::any_of(accepted.begin(), accepted.end(), [&](const std::string& entry) {
+      return spec::AcceptsDriverVersion(entry, version);
+    });
+  }
+
+  // Firmware of a newer generation may not go back at all, and what was upgraded by hand was so for
+  // a reason.
+  absl::Status MayReplace(std::string_view package, const std::string& installed,
+                          const std::string& wanted) const {
+    if (want_.allow_downgrade() || installed.empty() ||
+        spec::CompareDriverVersions(installed, wanted) <= 0) {
+      return absl::OkStatus();
+    }
+    return FailureStatus(
+        v1::Failure::CONFIG,
+        absl::StrCat(Absl(package), " ", installed, " is installed, and ", wanted,
+                     " would be a downgrade"),
+        absl::StrCat("Add ", installed,
+                     " to driver.acceptedVersions, or set driver.allowDowngrade: true."));
+  }
+
+  // A driver without a module for this very kernel is built on the node. Whether this one is, only
+  // its installer knows: it is told beside its log, for the case that it fails.
+  void NoteKernelHeaders(Execution& execution) const {
+    const std::string release = host_.system->KernelRelease();
+    const std::string build = absl::StrCat("/lib/modules/", release, "/build");
+    std::vector<std::string> missing;
+    if (!host_.filesystem->Exists(build)) missing.push_back(build);
+    for (const char* tool : {"gcc", "make", "dkms"}) {
+      if (!host_.subprocess->Which(tool).ok()) missing.push_back(tool);
+    }
+    if (missing.empty()) return;
+    execution.Log(absl::StrCat("not here, and needed only if the package has no module for kernel ",
+                               release, ": ", absl::StrJoin(missing, " ")));
   }
 
   static std::string TokenOf(const PackageState& driver, const PackageState& firmware) {

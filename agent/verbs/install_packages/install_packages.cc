@@ -68,7 +68,9 @@ class InstallPackages : public Verb {
       RETURN_IF_ERROR(host_.filesystem->Write(kUpdatedNote, absl::FormatTime(host_.clock->Now())));
     }
     if (missing.empty()) return absl::OkStatus();
-    return InstallPackageNames(host_, execution, manager, "packages", missing);
+    std::vector<PackageWant> packages;
+    for (const std::string& name : missing) packages.push_back({name, ""});
+    return InstallFromRepositories(host_, execution, manager, "packages", packages);
   }
 
  private:

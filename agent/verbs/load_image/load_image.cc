@@ -4,7 +4,11 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "agent/artifacts/fetch.h"
+#include "agent/verbs/load_image/archive.h"
+#include "agent/verbs/load_image/registry_login.h"
+#include "agent/verbs/obs.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/signatures.h"
 #include "agent/verbs/source_attempts.h"
@@ -64,14 +68,30 @@ class LoadImage : public Verb {
   absl::Status Bring(const v1::Image::Source& source, Execution& execution) {
     if (source.has_archive()) return LoadArchive(source.archive(), execution);
     if (!source.registry().empty()) return Pull(source.registry(), execution);
-    return NeedsObsutil(source.obs());
+    return LoadObject(source.obs(), execution);
+  }
+
+  static std::string FileOf(std::string_view url) {
+    std::string name(url.substr(0, url.find('?')));
+    name = name.substr(name.rfind('/') + 1);
+    return name.empty() ? "image.tar" : name;
+  }
+
+  absl::Status LoadObject(const std::string& url, Execution& execution) {
+    const std::string target = absl::StrCat(kFolder, "obs-", FileOf(url));
+    RETURN_IF_ERROR(host_.filesystem->MakeFolders(kFolder));
+    Report("downloading " + url, execution);
+    RETURN_IF_ERROR(CopyFromObs(host_, execution, load_.obs(), url, target, "image"));
+    const absl::Status loaded = LoadFile(target, execution);
+    // Nothing but Docker can tell whether it is whole: it is fetched anew for the next try.
+    const absl::Status removed = host_.filesystem->Remove(target);
+    return loaded.ok() ? removed : loaded;
   }
 
   absl::Status LoadArchive(const v1::Artifact& archive, Execution& execution) {
     const std::string url = archive.url();
-    std::string name = url.substr(0, url.find('?'));
-    name = name.substr(name.rfind('/') + 1);
-    const std::string target = absl::StrCat(kFolder, name.empty() ? "image.tar" : name);
+    const std::string name = FileOf(url);
+    const std::string target = absl::StrCat(kFolder, name);
     ASSIGN_OR_RETURN(const std::string path,
                      artifacts::FetchArtifact(host_, archive, target,
                                               CallbacksOf(execution, "downloading " + name)));
@@ -92,6 +112,7 @@ class LoadImage : public Verb {
       RETURN_IF_ERROR(artifacts::CheckSpace(*host_.filesystem, docker.root_dir,
                                             kSpaceFactor * file.size_bytes));
     }
+    RETURN_IF_ERROR(MustBeForThisHost(path, execution));
     execution.Log(absl::StrCat("docker load -i ", path));
     Report("loading the image", execution);
     absl::StatusOr<std::vector<std::string>> names = host_.docker->LoadImage(
@@ -106,14 +127,48 @@ class LoadImage : public Verb {
     return Name(has_name ? load_.name() : names->front(), execution);
   }
 
+  // Before Docker reads hundreds of layers and takes the name from what is there. An archive that
+  // cannot be looked into is Docker's to judge.
+  absl::Status MustBeForThisHost(const std::string& path, Execution& execution) {
+    Report("looking into the archive", execution);
+    const absl::StatusOr<std::vector<ArchivedImage>> images =
+        InspectArchive(host_, path, [&execution] { return execution.IsCancelled(); });
+    if (absl::IsCancelled(images.status())) return images.status();
+    if (!images.ok()) {
+      execution.Log(std::string(images.status().message()));
+      return absl::OkStatus();
+    }
+    for (const ArchivedImage& image : *images) RETURN_IF_ERROR(MustRunHere(image.architecture));
+    return absl::OkStatus();
+  }
+
   absl::Status Pull(const std::string& reference, Execution& execution) {
-    execution.Log(absl::StrCat("docker pull ", reference));
+    ASSIGN_OR_RETURN(const std::string login,
+                     RegistryAuthOf(host_, load_.credentials_file(), reference));
+    execution.Log(absl::StrCat("docker pull ", reference, login.empty() ? "" : ", logged in at ",
+                               login.empty() ? "" : RegistryOf(reference)));
+    Report("asking the registry", execution);
+    // What the registry does not say, the pull itself will.
+    const absl::StatusOr<std::vector<std::string>> offered =
+        host_.docker->RegistryArchitectures(reference, login);
+    const std::string wanted = DockerArchitecture(host_.system->Architecture());
+    if (offered.ok() && !offered->empty() &&
+        std::find(offered->begin(), offered->end(), wanted) == offered->end()) {
+      return MustRunHere(absl::StrJoin(*offered, ", "));
+    }
+    const bool was_there = host_.docker->InspectImage(reference).ok();
     Report("pulling the image", execution);
     const absl::Status pulled = host_.docker->PullImage(
-        reference, "", [&execution] { return execution.IsCancelled(); },
+        reference, login, [&execution] { return execution.IsCancelled(); },
         [&execution](std::string_view line) { execution.Log(line); });
     if (!pulled.ok()) return Explained(pulled);
-    return Name(reference, execution);
+    absl::Status named = Name(reference, execution);
+    // Another image than the pinned one is of no use to anybody here.
+    if (absl::IsInvalidArgument(named) && !was_there) {
+      const absl::Status untagged = host_.docker->UntagImage(reference);
+      if (!untagged.ok()) execution.Log(std::string(untagged.message()));
+    }
+    return named;
   }
 
   // Gives what was brought the spec's name, if it is what the spec wants.
@@ -125,14 +180,16 @@ class LoadImage : public Verb {
     return host_.docker->TagImage(image.id, load_.name());
   }
 
-  absl::Status MustFit(const host::DockerImage& image) const {
+  absl::Status MustRunHere(const std::string& architecture) const {
     const std::string wanted = DockerArchitecture(host_.system->Architecture());
-    if (!image.architecture.empty() && image.architecture != wanted) {
-      return SignedFailure(
-          v1::Failure::CONFIG, "IMG-07",
-          absl::StrCat("the image is for ", image.architecture, ", this host is ", wanted),
-          "Name a source that has the image for this architecture.");
-    }
+    if (architecture.empty() || architecture == wanted) return absl::OkStatus();
+    return SignedFailure(v1::Failure::CONFIG, "IMG-07",
+                         absl::StrCat("the image is for ", architecture, ", this host is ", wanted),
+                         "Name a source that has the image for this architecture.");
+  }
+
+  absl::Status MustFit(const host::DockerImage& image) const {
+    RETURN_IF_ERROR(MustRunHere(image.architecture));
     if (!load_.id().empty() && image.id != load_.id()) {
       return FailureStatus(v1::Failure::CONFIG,
                            absl::StrCat("the image is ", image.id, ", the spec wants ", load_.id()),
@@ -144,7 +201,10 @@ class LoadImage : public Verb {
   static absl::Status Explained(const absl::Status& status) {
     if (absl::IsCancelled(status)) return status;
     std::optional<v1::Failure> failure = MatchSignature("image", std::string(status.message()));
-    return failure.has_value() ? FailureStatus(*failure) : status;
+    if (failure.has_value()) return FailureStatus(*failure);
+    // Whatever it is, another source may work.
+    return FailureStatus(v1::Failure::TRANSIENT, std::string(status.message()),
+                         "See the daemon's log: journalctl -u docker.");
   }
 
   static void Report(std::string_view activity, Execution& execution) {

@@ -30,9 +30,11 @@ class ProbeEngine : public Verb {
     const absl::Status status = Ask({}, &observation);
     if (status.ok()) return observation;
     observation = Absent(std::string(status.message()));
-    // Only what a new server could not cure is a failure of this Check.
+    // Asking once more would say the same: a new server is needed, or another spec.
     const v1::Failure failure = ToFailure(status);
-    if (failure.class_() == v1::Failure::CONFIG) *observation.mutable_failure() = failure;
+    if (failure.class_() == v1::Failure::CONFIG || failure.class_() == v1::Failure::REDO) {
+      *observation.mutable_failure() = failure;
+    }
     return observation;
   }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "agent/verbs/container_exec.h"
+#include "agent/verbs/install_docker/daemon.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/signatures.h"
 #include "common/status_macros.h"
@@ -71,7 +72,7 @@ class RunContainer : public Verb {
     if (absl::IsNotFound(found.status())) {
       return Absent(absl::StrCat("no container ", spec_.name));
     }
-    if (!found.ok()) return Unknown(std::string(found.status().message()));
+    if (!found.ok()) return SilentDaemon(host_, found.status());
     if (!IsOurs(*found)) return AbsentFor(Foreign(*found));
     if (found->status == "restarting" || found->status == "paused") {
       return Unknown(HowItEnded(*found));
@@ -100,6 +101,11 @@ class RunContainer : public Verb {
   absl::Status Stop(Execution& execution) override { return RemoveOurs(execution); }
 
  private:
+  // A daemon that is down runs no container.
+  bool IsDown(const absl::Status& silence) const {
+    return SilentDaemon(host_, silence).state() == v1::Observation::ABSENT;
+  }
+
   static bool IsOurs(const host::DockerContainer& container) {
     return container.labels.count(kTaskLabel) != 0 && container.labels.count(kStampLabel) != 0;
   }
@@ -121,7 +127,7 @@ class RunContainer : public Verb {
   absl::Status RemoveOurs(Execution& execution) {
     absl::StatusOr<host::DockerContainer> found = host_.docker->InspectContainer(spec_.name);
     if (absl::IsNotFound(found.status())) return absl::OkStatus();
-    RETURN_IF_ERROR(found.status());
+    if (!found.ok()) return IsDown(found.status()) ? absl::OkStatus() : found.status();
     if (!IsOurs(*found)) return Foreign(*found);
     if (found->status == "running" || found->status == "paused") {
       execution.Log(absl::StrCat("docker stop -t 10 ", spec_.name));

@@ -12,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "agent/verbs/observation.h"
+#include "agent/verbs/start_engine/foreign_options.h"
 
 namespace npufleet::verbs {
 namespace {
@@ -48,8 +49,9 @@ bool IsKnown(const std::string& option, const std::set<std::string>& options) {
 
 class Builder {
  public:
-  Builder(const v1::Engine& engine, const std::optional<EngineVersion>& version)
-      : engine_(engine), version_(version) {}
+  Builder(const v1::Engine& engine, const std::optional<EngineVersion>& version,
+          const std::set<std::string>& options)
+      : engine_(engine), version_(version), options_(options) {}
 
   absl::StatusOr<EngineCommandLine> Build(std::string_view model_path) {
     Environment();
@@ -65,7 +67,7 @@ class Builder {
     Add("--distributed_executor_backend", engine_.distributed_executor_backend());
     AddFlag("--enforce-eager", engine_.enforce_eager());
     if (absl::Status status = BesideTheRunbook(); !status.ok()) return status;
-    line_.argv.insert(line_.argv.end(), engine_.extra_args().begin(), engine_.extra_args().end());
+    if (absl::Status status = ExtraArguments(model_path); !status.ok()) return status;
     return std::move(line_);
   }
 
@@ -147,8 +149,19 @@ class Builder {
     return absl::OkStatus();
   }
 
+  absl::Status ExtraArguments(std::string_view model_path) {
+    absl::StatusOr<MappedOptions> mapped = MapForeignOptions(
+        {engine_.extra_args().begin(), engine_.extra_args().end()}, options_, model_path);
+    if (!mapped.ok()) return mapped.status();
+    line_.argv.insert(line_.argv.end(), mapped->arguments.begin(), mapped->arguments.end());
+    line_.environment.insert(mapped->environment.begin(), mapped->environment.end());
+    for (std::string& note : mapped->notes) Note(std::move(note));
+    return absl::OkStatus();
+  }
+
   const v1::Engine& engine_;
   const std::optional<EngineVersion>& version_;
+  const std::set<std::string>& options_;
   EngineCommandLine line_;
 };
 
@@ -202,7 +215,7 @@ absl::StatusOr<EngineCommandLine> BuildCommandLine(std::string_view model_path,
                                                    const v1::Engine& engine,
                                                    const std::optional<EngineVersion>& version,
                                                    const std::set<std::string>& options) {
-  absl::StatusOr<EngineCommandLine> line = Builder(engine, version).Build(model_path);
+  absl::StatusOr<EngineCommandLine> line = Builder(engine, version, options).Build(model_path);
   if (!line.ok() || options.empty()) return line;
   for (size_t i = 3; i < line->argv.size(); ++i) {
     const std::string option = OptionName(line->argv[i]);

@@ -32,6 +32,16 @@ class FetchTest : public ::testing::Test {
   absl::StatusOr<std::string> Fetch() {
     return FetchArtifact(node_.host(), artifact_, kTarget, callbacks_);
   }
+  void ServeInTurn(const std::vector<std::string>& bodies) {
+    node_.http().On("GET", kUrl, [this, bodies](const host::HttpRequest&) {
+      const size_t turn = static_cast<size_t>(node_.http().Count("GET", kUrl)) - 1;
+      host::HttpResponse response;
+      response.status = 200;
+      response.body = bodies.at(turn);
+      response.headers = {{"content-length", absl::StrCat(response.body.size())}};
+      return absl::StatusOr<host::HttpResponse>(response);
+    });
+  }
   std::string Content() { return node_.files().Read(kTarget).value_or("(none)"); }
   static v1::Failure::Class ClassOf(const absl::Status& status) {
     return FailureOf(status).value_or(v1::Failure()).class_();
@@ -69,6 +79,20 @@ TEST_F(FetchTest, AWrongDigestRemovesTheFileAndNamesBoth) {
   EXPECT_THAT(
       std::string(status.message()),
       AllOf(HasSubstr(kAbc), HasSubstr("d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53")));
+  EXPECT_TRUE(node_.files().List("/var/cache")->empty());
+}
+
+TEST_F(FetchTest, BytesThatWereChangedOnTheWayAreFetchedOnceMore) {
+  ServeInTurn({"xyz", "abc"});
+  const auto path = Fetch();
+  ASSERT_TRUE(path.ok()) << path.status() << log_;
+  EXPECT_EQ(Content(), "abc");
+  EXPECT_EQ(node_.http().Count("GET", kUrl), 2);
+}
+
+TEST_F(FetchTest, OtherBytesEachTimeAreNoFaultOfTheSpec) {
+  ServeInTurn({"xyz", "zyx"});
+  EXPECT_EQ(ClassOf(Fetch().status()), v1::Failure::TRANSIENT);
   EXPECT_TRUE(node_.files().List("/var/cache")->empty());
 }
 

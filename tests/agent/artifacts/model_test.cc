@@ -91,6 +91,18 @@ TEST_F(ModelTest, SaysWhyAHubCannotBeListed) {
   EXPECT_EQ(FailureOf(List(HubKind::kHuggingFace).status())->class_(), v1::Failure::TRANSIENT);
 }
 
+TEST_F(ModelTest, PagesThatLeadInACircleHaveAnEnd) {
+  const std::string first = "https://hub/api/models/Qwen/Qwen3/tree/main?recursive=true";
+  const std::string file = R"([{"type":"file","path":"a.json","size":2}])";
+  const auto next = [&](const std::string& cursor) {
+    return std::map<std::string, std::string>{
+        {"link", absl::StrCat("<", first, cursor, ">; rel=\"next\"")}};
+  };
+  node_.http().On("GET", first, 200, file, next("&cursor=2"));
+  node_.http().On("GET", first + "&cursor=2", 200, file, next(""));
+  EXPECT_EQ(FailureOf(List(HubKind::kHuggingFace).status())->class_(), v1::Failure::TRANSIENT);
+}
+
 TEST_F(ModelTest, RefusesAFileOutsideTheFolder) {
   node_.http().On("GET", "https://hub/", 200,
                   R"([{"type":"file","path":"../../etc/passwd","size":2}])");

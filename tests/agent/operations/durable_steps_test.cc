@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "agent/operations/step_files.h"
-#include "tests/agent/operations/temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace npufleet::operations {
 namespace {
@@ -68,7 +68,7 @@ class DurableStepsTest : public ::testing::Test {
     return 0;
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
 };
 
 TEST_F(DurableStepsTest, GivesOutputExitCodeAndLinesOfWhatItRan) {

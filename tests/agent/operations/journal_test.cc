@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "tests/agent/operations/temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace npufleet::operations {
 namespace {
@@ -45,7 +45,7 @@ class JournalTest : public ::testing::Test {
     return event;
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   std::unique_ptr<Journal> journal_;
 };
 

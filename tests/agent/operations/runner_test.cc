@@ -16,7 +16,7 @@
 #include "agent/verbs/mark.h"
 #include "common/failure.h"
 #include "tests/agent/operations/fake_verb.h"
-#include "tests/agent/operations/temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/fake_host.h"
 
 namespace npufleet::operations {
@@ -94,7 +94,7 @@ class RunnerTest : public ::testing::Test {
     return WaitUntilOver(request.id());
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   fakes::FakeHost node_;
   FakeVerbs verbs_;
   NpuTools npu_tools_;

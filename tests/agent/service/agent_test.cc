@@ -12,8 +12,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "common/time_conversion.h"
 #include "tests/agent/operations/fake_verb.h"
-#include "tests/agent/operations/temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/fake_host.h"
 
 namespace npufleet::service {
@@ -23,7 +24,7 @@ using operations::Absent;
 using operations::FakeVerbs;
 using operations::Present;
 using operations::SubjectOf;
-using operations::TemporaryFolder;
+using fakes::TemporaryFolder;
 
 constexpr char kTask[] = "driver@node-a";
 
@@ -85,7 +86,7 @@ class AgentTest : public ::testing::Test {
     return events;
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   fakes::FakeHost node_;
   FakeVerbs verbs_;
   std::unique_ptr<Agent> agent_;
@@ -271,6 +272,20 @@ TEST_F(AgentTest, WhatChangesByItselfIsSeenAtTheNextPeriod) {
   EXPECT_EQ(observation.Next(kTask).observation().state(), v1::Observation::PRESENT);
   driver.there = false;
   EXPECT_EQ(observation.Next(kTask).observation().state(), v1::Observation::ABSENT);
+}
+
+TEST_F(AgentTest, WhatIsCheckedAgainAndSaysTheSameIsToldByItsTimeOnly) {
+  verbs_[kTask].period = absl::Milliseconds(1);
+  verbs_[kTask].there = true;
+  Observation observation(*stub_);
+  observation.Check({SubjectOf(kTask)});
+  const v1::TaskObservation first = observation.Next(kTask);
+  v1::ObserveReply reply;
+  while (reply.unchanged().empty()) reply = observation.Read();
+  EXPECT_EQ(reply.observations_size(), 0);
+  const absl::Time checked = FromTimestamp(reply.unchanged().at(kTask));
+  EXPECT_GE(checked, FromTimestamp(first.time()));
+  EXPECT_LE(checked, FromTimestamp(reply.time()));
 }
 
 TEST_F(AgentTest, AnIdleStreamShowsSignsOfLife) {

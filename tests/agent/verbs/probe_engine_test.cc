@@ -106,7 +106,7 @@ TEST_F(ProbeEngineTest, AStuckEngineIsAbsentOnlyAfterTwoMissedDeadlines) {
   node_.http().On("GET", kMetrics, 200, Metrics(100));
   const v1::Observation observation = verb_->Check();
   EXPECT_EQ(observation.state(), v1::Observation::ABSENT);
-  EXPECT_FALSE(observation.has_failure());
+  EXPECT_EQ(observation.failure().redo_stage(), "serve");
   EXPECT_EQ(node_.http().Count("POST", kCompletions), 2);
   const v1::Failure failure = ToFailure(verb_->Apply(execution_));
   EXPECT_EQ(failure.signature(), "RUN-04");

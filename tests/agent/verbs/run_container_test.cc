@@ -76,6 +76,18 @@ class RunContainerTest : public ::testing::Test {
   fakes::FakeExecution execution_{node_.host()};
 };
 
+TEST_F(RunContainerTest, ADaemonThatIsDownRunsNoContainer) {
+  AddOurs("s1");
+  std::unique_ptr<Verb> verb = Make(RunbookSubject());
+  node_.docker().SetDown(true);
+  node_.system().OnSystemctl({"is-active"}, "activating\n", "", 3);
+  EXPECT_EQ(verb->Check().state(), v1::Observation::UNKNOWN);
+  EXPECT_FALSE(verb->Stop(execution_).ok());
+  node_.system().OnSystemctl({"is-active"}, "inactive\n", "", 3);
+  EXPECT_EQ(verb->Check().state(), v1::Observation::ABSENT);
+  EXPECT_TRUE(verb->Stop(execution_).ok()) << "what does not run need not be stopped";
+}
+
 TEST_F(RunContainerTest, RunsWithTheRunbooksFlags) {
   std::unique_ptr<Verb> verb = Make(RunbookSubject());
   EXPECT_EQ(verb->Check().state(), v1::Observation::ABSENT);
@@ -154,8 +166,9 @@ TEST_F(RunContainerTest, AStoppedOneHasNoToken) {
               ElementsAre("remove vllm-server-qwen3-235b", "run vllm-server-qwen3-235b"));
 }
 
-TEST_F(RunContainerTest, CannotSeeWithoutDocker) {
+TEST_F(RunContainerTest, CannotSeeWhileDockerDoesNotAnswer) {
   node_.docker().SetDown(true);
+  node_.system().OnSystemctl({"is-active"}, "active\n");
   std::unique_ptr<Verb> verb = Make(RunbookSubject());
   EXPECT_EQ(verb->Check().state(), v1::Observation::UNKNOWN);
   EXPECT_EQ(ToFailure(verb->Apply(execution_)).class_(), v1::Failure::TRANSIENT);

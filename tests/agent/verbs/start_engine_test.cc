@@ -296,6 +296,7 @@ TEST_F(StartEngineTest, StopIsDoneWithoutItsContainer) {
   const v1::Failure failure = ToFailure(Make()->Apply(execution_));
   EXPECT_EQ(failure.redo_stage(), "container");
   node_.docker().SetDown(true);
+  node_.system().OnSystemctl({"is-active"}, "active\n");
   EXPECT_EQ(Make()->Check().state(), v1::Observation::UNKNOWN);
 }
 

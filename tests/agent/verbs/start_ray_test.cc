@@ -148,6 +148,7 @@ TEST_F(StartRayHeadTest, IsAbsentWithItsContainerAndUnknownWithoutDocker) {
   EXPECT_EQ(verb->Check().state(), v1::Observation::ABSENT);
   EXPECT_TRUE(verb->Stop(execution_).ok());
   node_.docker().SetDown(true);
+  node_.system().OnSystemctl({"is-active"}, "active\n");
   EXPECT_EQ(verb->Check().state(), v1::Observation::UNKNOWN);
 }
 

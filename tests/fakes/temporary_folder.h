@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A folder that is gone with the object.
-#ifndef TESTS_AGENT_OPERATIONS_TEMPORARY_FOLDER_H_
-#define TESTS_AGENT_OPERATIONS_TEMPORARY_FOLDER_H_
+#ifndef TESTS_FAKES_TEMPORARY_FOLDER_H_
+#define TESTS_FAKES_TEMPORARY_FOLDER_H_
 
 #include <stdlib.h>
 
@@ -11,7 +11,7 @@
 
 #include "gtest/gtest.h"
 
-namespace npufleet::operations {
+namespace npufleet::fakes {
 
 class TemporaryFolder {
  public:
@@ -31,6 +31,6 @@ class TemporaryFolder {
   std::string path_;
 };
 
-}  // namespace npufleet::operations
+}  // namespace npufleet::fakes
 
-#endif  // TESTS_AGENT_OPERATIONS_TEMPORARY_FOLDER_H_
+#endif  // TESTS_FAKES_TEMPORARY_FOLDER_H_

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Downloads from Huawei's object store by obsutil (runbook 2.3). The keys reach it by a 0600 file
+// that is there only as long as it runs.
+#ifndef AGENT_VERBS_OBS_H_
+#define AGENT_VERBS_OBS_H_
+
+#include <string>
+#include <string_view>
+
+#include "agent/verbs/verb.h"
+
+namespace npufleet::verbs {
+
+// obsutil cp URL TARGET: one object into the file `target`, or, when the URL ends with a slash, all
+// below it into the folder `target`, without the prefix. What is there already is not fetched
+// again. As a durable step. Success is exit 0 and something at `target`; failures are those of the
+// signature table for `stage`, CONFIG without obsutil or without keys.
+absl::Status CopyFromObs(host::Host& host, Execution& execution, const v1::ObsAccess& access,
+                         const std::string& url, const std::string& target, std::string_view stage);
+
+}  // namespace npufleet::verbs
+
+#endif  // AGENT_VERBS_OBS_H_
