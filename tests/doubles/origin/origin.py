@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Double of the places that a rollout downloads from: a web server, the ModelScope hub and the Hugging Face hub.
+"""Double of the places that a rollout downloads from: a web server, and the hubs ModelScope, Hugging Face and Modelers.
 
   origin.py --directory DIR [--address 127.0.0.1] [--port 0] [--port-file FILE]
 
@@ -9,6 +9,7 @@ Prints its URL, and writes its port to FILE once it listens. Serves
   /api/v1/models/ORG/NAME[/repo[/files]]    ModelScope: DIR/models/ORG/NAME as one repository, any revision
   /api/models/ORG/NAME[/tree/REV]           Hugging Face: the same repository
   /ORG/NAME/resolve/REV/PATH                Hugging Face: a file of it
+  /api/v1/file/ORG/NAME[/REV/media/PATH]    Modelers: a folder of the same repository (?path=), a file of it
 
 What breaks is set on command, for the path pattern (fnmatch, the query included) and the number of answers given:
   POST   /_control/faults    {"path": "/drivers/*", "fault": "cut", "bytes": 1000, "times": 2}
@@ -16,7 +17,9 @@ What breaks is set on command, for the path pattern (fnmatch, the query included
   GET    /_control/faults    what is set
   GET    /_control/requests  what was asked: method, path, range, status, bytes sent (the last 10,000)
 Faults: slow (`bytes_per_second`), cut (connection closed after `bytes`), wrong (body of the right length, wrong bytes),
-status (`status`: 404, 429, 500, …; `retry_after` in seconds), hang (no answer, for `seconds`), no_range (Range is ignored).
+status (`status`: 404, 429, 500, …; `retry_after` in seconds), hang (no answer, for `seconds`), no_range (Range is ignored),
+short (the file has only `bytes`), html (200 and a login page), redirect (to `location`, with the path appended), login (401
+unless the request carries `Authorization: Bearer TOKEN` of `token`).
 `times` defaults to 1; 0 means for ever.
 """
 import argparse
@@ -34,6 +37,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 CHUNK = 1 << 18
+FAULTS = ("slow", "cut", "wrong", "status", "hang", "no_range", "short", "html", "redirect", "login")
 LFS_BYTES = 1 << 20  # Hugging Face keeps what is larger, and all weights, in LFS
 
 
@@ -74,7 +78,7 @@ class Faults:
     def add(self, rule):
         if not isinstance(rule, dict) or not isinstance(rule.get("path"), str):
             raise ValueError("a fault is an object with a path")
-        if rule.get("fault") not in ("slow", "cut", "wrong", "status", "hang", "no_range"):
+        if rule.get("fault") not in FAULTS:
             raise ValueError(f"unknown fault {rule.get('fault')!r}")
         with self.lock:
             self.rules.append({**rule, "times": int(rule.get("times", 1))})
@@ -174,11 +178,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
             elif self.fault.get("fault") == "status":
                 self.send_fault_status()
+            elif self.fault.get("fault") == "html":
+                self.send_page()
+            elif self.fault.get("fault") == "redirect":
+                self.send_head(302, {"Location": self.fault["location"].rstrip("/") + self.path, "Content-Length": 0})
+            elif self.fault.get("fault") == "login" and self.headers.get("Authorization") != f"Bearer {self.fault['token']}":
+                self.send_json({"error": "a token is needed"}, 401)
             else:
                 self.route()
         finally:
             self.server.requests.append({"method": self.command, "path": self.path, "range": self.headers.get("Range"),
-                                         "status": self.status, "sent": self.sent, "time": time.time()})
+                                         "status": self.status, "sent": self.sent, "time": time.time(),
+                                         "authorization": self.headers.get("Authorization") is not None})
             del self.server.requests[:-10000]
 
     def control(self):
@@ -193,6 +204,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def send_fault_status(self):
         headers = {"Retry-After": str(self.fault["retry_after"])} if "retry_after" in self.fault else {}
         self.send_json({"error": "fault on command"}, int(self.fault.get("status", 500)), headers)
+
+    def send_page(self):
+        page = b"<!DOCTYPE html><html><body>please log in</body></html>"
+        self.send_head(200, {"Content-Type": "text/html; charset=utf-8", "Content-Length": len(page)})
+        if self.with_body:
+            self.wfile.write(page)
 
     def send_json(self, document, status=200, headers=None):
         content = json.dumps(document).encode()
@@ -223,6 +240,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send_sums()
         if parts[:3] == ["api", "v1", "models"] and len(parts) >= 5:
             return self.modelscope(parts[3:5], parts[5:], query)
+        if parts[:3] == ["api", "v1", "file"] and len(parts) >= 5:
+            return self.modelers(parts[3:5], parts[5:], query)
         if parts[:2] == ["api", "models"] and len(parts) >= 4:
             return self.hugging_face(parts[2:4], parts[4:], query)
         if len(parts) >= 5 and parts[2] == "resolve":
@@ -272,6 +291,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 "Sha256": self.server.digests.sha256(file), "Revision": self.commit(root), "InCheck": False,
                 "IsLFS": self.in_lfs(file), "CommittedDate": int(file.stat().st_mtime), "CommitMessage": "weights"}
 
+    def modelers(self, name, rest, query):
+        root = self.repository(name)
+        if root is None:
+            return self.send_json({"code": "not_found", "msg": "no such model", "data": None}, 404)
+        if len(rest) >= 3 and rest[1] == "media":
+            return self.send_file(self.inside(root, "/".join(rest[2:])), {})
+        folder = (root / query.get("path", "")).resolve()
+        if rest or not folder.is_dir() or not folder.is_relative_to(root):
+            return self.not_found(self.path)
+        tree = [{"name": item.name, "path": str(item.relative_to(root)), "type": "dir" if item.is_dir() else "file",
+                 **({} if item.is_dir() else {"size": item.stat().st_size, "is_lfs": self.in_lfs(item),
+                                              "etag": self.server.digests.get(item)[0 if self.in_lfs(item) else 1]})}
+                for item in sorted(folder.iterdir()) if not item.name.startswith(".")]
+        return self.send_json({"code": "", "msg": "", "data": {"tree": tree, "last_commit": {"commit": {"commit_sha": self.commit(root)}}}})
+
     def in_lfs(self, file):
         return file.stat().st_size >= LFS_BYTES or file.suffix in (".safetensors", ".bin", ".pt")
 
@@ -318,6 +352,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if file is None:
             return self.not_found(urllib.parse.urlsplit(self.path).path)
         size = file.stat().st_size
+        if self.fault.get("fault") == "short":
+            size = min(size, int(self.fault.get("bytes", 0)))
         etag = f'"{etag or self.server.digests.sha256(file)}"'
         headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "ETag": etag,
                    "Last-Modified": formatdate(file.stat().st_mtime, usegmt=True), **headers}
