@@ -10,12 +10,13 @@ from pathlib import Path
 import access
 import checks as check
 import faults
+from operator_commands import operator_commands
 from scenario import Checks, Failed, LocalFleet
 
 
-def with_fleet(build, checks, name, action, keep):
+def with_fleet(build, checks, name, action, keep, nodes=2):
     state = tempfile.mkdtemp(prefix="npf-", dir="/tmp")
-    fleet = LocalFleet(state, build)
+    fleet = LocalFleet(state, build, nodes)
     failed = checks.failed
     try:
         fleet.up()
@@ -51,7 +52,7 @@ def save_logs(fleet):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True)
-    parser.add_argument("--only", choices=["rollout", "crash", "faults"])
+    parser.add_argument("--only", choices=["rollout", "crash", "faults", "operator"])
     parser.add_argument("--keep", action="store_true", help="leave a fleet whose checks failed")
     options = parser.parse_args()
     checks = Checks()
@@ -69,6 +70,8 @@ def main():
                          ("faults", lambda fleet: faults.bad_input(fleet, checks))):
         if options.only in (None, name):
             with_fleet(options.build, checks, name, action, options.keep)
+    if options.only in (None, "operator"):
+        with_fleet(options.build, checks, "operator", lambda fleet: operator_commands(fleet, checks), options.keep, nodes=4)
     print(f"# {checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0
 

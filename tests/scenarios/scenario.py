@@ -19,6 +19,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 TREE = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TREE / "tests/lab"))
+from parts.layout import LabError, node_named  # noqa: E402
+from parts.node import enter_argv  # noqa: E402
+
 NAME = "qwen3-235b"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -177,7 +181,7 @@ class Fleet:
         return (message.get("reasoning_content") or "") + (message.get("content") or ""), tokens
 
     def operations(self, node):
-        """What the agent's journal holds: [{id, task, action, state, changed}], oldest first."""
+        """What the agent's journal holds: [{id, task, action, state, accepted, changed}], oldest first."""
         path = self.root(node) / "var/lib/npufleet/agent/journal.db"
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20) as database:
             rows = database.execute("SELECT operation FROM operations ORDER BY position").fetchall()
@@ -195,11 +199,11 @@ class Fleet:
 class LocalFleet(Fleet):
     doubled = True
     rollout_seconds = 180
-    node_names = ("node-a", "node-b")
     program = TREE / "tests/local/fleet"
 
-    def __init__(self, state, build):
+    def __init__(self, state, build, nodes=2):
         self.state, self.build = Path(state), Path(build)
+        self.node_names = tuple(f"node-{chr(ord('a') + index)}" for index in range(nodes))
 
     def fleet(self, *arguments, timeout=120):
         done = subprocess.run([str(self.program), *map(str, arguments), "--state", str(self.state)], stdin=subprocess.DEVNULL,
@@ -209,7 +213,14 @@ class LocalFleet(Fleet):
         return done.stdout
 
     def up(self):
-        self.fleet("up", "--build", self.build)
+        self.fleet("up", "--build", self.build, "--nodes", len(self.node_names))
+
+    def power_off(self, node):
+        os.kill(json.loads(self.fleet("status", "--json"))["powered"][node]["pid"], signal.SIGTERM)
+        until(lambda: not json.loads(self.fleet("status", "--json"))["powered"][node]["pid"], 30, f"{node} to be off")
+
+    def power_on(self, _):
+        self.up()
 
     def down(self):
         self.fleet("down")
@@ -268,8 +279,19 @@ class LabFleet(Fleet):
     def reboot(self, node):
         self.lab("reboot", node)
 
+    def do(self, node, *argv, check=True, timeout=120):
+        """Runs argv in the node as root; its standard output."""
+        try:
+            entered = enter_argv(node_named(node), [str(item) for item in argv])
+        except LabError as error:
+            raise Failed(str(error)) from error
+        done = subprocess.run(entered, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False, errors="replace")
+        if check and done.returncode != 0:
+            raise Failed(f"{node}: exit {done.returncode} of {' '.join(map(str, argv))}: {done.stderr.strip()}{done.stdout.strip()}")
+        return done.stdout.strip()
+
     def kill_controller(self):
-        self.lab("exec", "node-a", "systemctl", "kill", "--signal=KILL", "npufleet-controller.service")
+        self.do("node-a", "systemctl", "kill", "--signal=KILL", "npufleet-controller.service")
 
     def start_controller(self):
         """systemd has done it."""
@@ -310,7 +332,12 @@ def fields_of(data):
 def operation_of(data):
     found = {number: value for number, value in fields_of(data)}
     return {"id": found.get(1, b"").decode(), "task": found.get(2, b"").decode(), "action": ACTIONS[found.get(3, 0)],
-            "state": STATES[found.get(4, 0)], "changed": bool(found.get(10, 0))}
+            "state": STATES[found.get(4, 0)], "accepted": seconds_since_1970(found.get(6, b"")), "changed": bool(found.get(10, 0))}
+
+
+def seconds_since_1970(timestamp):
+    parts = dict(fields_of(timestamp))
+    return parts.get(1, 0) + parts.get(2, 0) / 1e9
 
 
 def with_image(spec, name, path, sums):

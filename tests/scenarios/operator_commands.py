@@ -1,0 +1,91 @@
+"""What an operator types beside apply, on a fleet of four doubled nodes."""
+import json
+import tempfile
+import time
+
+from checks import completions, first_rollout, stage
+from scenario import Failed, NAME, seconds_of, until
+
+
+def operator_commands(fleet, checks):
+    if not first_rollout(fleet, checks):
+        return
+    unchanged_apply(fleet, checks)
+    commands(fleet, checks)
+    undo(fleet, checks)
+    a_node_that_is_gone(fleet, checks)
+    fleet_commands(fleet, checks)
+
+
+def unchanged_apply(fleet, checks):
+    """Each cheap Check is run, dear ones are shown with their age."""
+    operations = fleet.all_operations()
+    times = []
+    for _ in range(5):
+        start = time.monotonic()
+        done = fleet.apply(fleet.spec())
+        times.append(time.monotonic() - start)
+    checks.that("an unchanged apply runs the Checks and starts nothing", fleet.all_operations() == operations, "operations were started")
+    dear = len([task for task in fleet.tasks() if stage(task) in ("npu", "fabric", "reach", "probe")])
+    said = f"{len(fleet.tasks()) - dear} tasks were checked now; checked in their own period: "
+    checks.that("it says what was checked now and how old the rest is", said in done.stdout and "probe@node-a" in done.stdout, done.stdout,
+                f"fastest of five {min(times) * 1000:.0f} ms")
+
+
+def commands(fleet, checks):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        file.write(fleet.spec())
+        file.flush()
+        done = fleet.ctl("rollout", "plan", "-f", file.name, "--commands", check=0)
+    skipped = done.stdout.count(": skipped: as wanted (")
+    checks.that("plan --commands skips what is as wanted, and says it", skipped == len(fleet.tasks()), done.stdout[-2000:], f"{skipped} tasks")
+
+
+def undo(fleet, checks):
+    before = fleet.tokens()
+    fleet.apply(fleet.spec().replace("    blockSize: 128", "    blockSize: 64", 1), "--wait", "--timeout", "120s")
+    middle = fleet.tokens()
+
+    def go_back():
+        start = time.monotonic()
+        fleet.ctl("rollout", "undo", NAME, "--wait", "--timeout", "120s", timeout=150, check=0)
+        return seconds_of(start)
+    if not checks.run("undo serves with the former spec", go_back):
+        return
+    after = fleet.tokens()
+    redone = sorted({stage(task) for task in before if after[task] != middle[task]})
+    checks.that("undo runs the server again, and nothing under it", redone == ["serve"], f"{redone}")
+    history = json.loads(fleet.ctl("rollout", "history", NAME, "-o", "json", check=0).stdout)["revisions"]
+    checks.that("undo is a new revision with the spec of the first", len(history) == 3 and history[0]["deployment"] == history[2]["deployment"],
+                f"{len(history)} revisions")
+    completions(fleet, checks, "tokens come after undo")
+
+
+def a_node_that_is_gone(fleet, checks, node="node-d"):
+    """Without power: status and explain say what is known of it, and it comes back."""
+    boots = fleet.boot_ids()
+    fleet.power_off(node)
+
+    def told():
+        nodes = {item["name"]: item for item in fleet.rollout().get("nodes", [])}
+        if nodes[node]["reach"] in ("AGENT_DOWN", "UNREACHABLE"):
+            return nodes[node]
+        return None
+    checks.run("status says what is known of a node without power", lambda: until(told, 30, "the node to be missed")["reason"])
+    explained = fleet.ctl("rollout", "explain", NAME, f"container@{node}", check=0).stdout
+    checks.that("explain names the node", f"{node}: " in explained and "checked" in explained, explained, explained.splitlines()[0])
+    fleet.power_on(node)
+    until(lambda: fleet.boot_ids().get(node) not in ("", boots[node]), 60, f"{node} to boot again")
+    if not checks.run("it serves again", lambda: fleet.wait_serving() and ""):
+        raise Failed(fleet.ctl("rollout", "status", NAME).stdout)
+
+
+def fleet_commands(fleet, checks):
+    refused = fleet.ctl("node", "remove", "node-d")
+    checks.that("a node that is used is not removed", refused.returncode == 1 and "is used by rollout" in refused.stderr, refused.stderr, refused.stderr.strip())
+    spec = fleet.ctl("spec", "init", check=0).stdout
+    checks.that("spec init asks the fleet", all(name in spec for name in fleet.node_names), spec[:500])
+    fleet.ctl("rollout", "delete", NAME, "--wait", "--timeout", "120s", timeout=150, check=0)
+    removed = fleet.ctl("node", "remove", "node-d", check=0).stdout
+    nodes = json.loads(fleet.ctl("node", "list", "-o", "json", check=0).stdout)["nodes"]
+    checks.that("a node that nobody uses is", "node-d" not in [item["name"] for item in nodes], removed, removed.strip()[:90])

@@ -1,0 +1,159 @@
+"""npufleet itself is killed, its disk fills, its database breaks: at any moment, and no effect happens twice."""
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+
+from checks import each_effect_once
+from incident import HEAD, Incident, SERVE, WORKER
+from scenario import Failed, until
+
+AGENT, CONTROLLER = "npufleet-agent.service", "npufleet-controller.service"
+STATE = "/var/lib/npufleet/controller"
+URL = "https://198.18.77.11:7601"
+
+
+def kill(fleet, node, unit):
+    fleet.do(node, "systemctl", "kill", "--signal=KILL", unit)
+
+
+def first_rollout_with_kills(fleet, checks):
+    """From bare nodes to a token, while agents and controller are killed in the middle of what they do."""
+    fleet.lab("fault", WORKER, "driver", "slow:4")
+    fleet.lab("fault", "origin", "*.safetensors*", "slow", "bytes_per_second=150000", "--times", "0")
+    kills = Counter()
+    wanted = [("driver@node-b", WORKER, AGENT), ("driver@node-a", HEAD, CONTROLLER), ("image@node-a", HEAD, AGENT), ("image@node-b", HEAD, CONTROLLER),
+              ("model@node-b", WORKER, AGENT), ("container@node-b", HEAD, CONTROLLER), ("ray-head@node-a", HEAD, CONTROLLER), ("serve@node-a", HEAD, AGENT)]
+
+    def strike():
+        running = {name for name, task in fleet.tasks().items() if task.get("state") == "RUNNING"}
+        for item in wanted:
+            if item[0] in running:
+                wanted.remove(item)
+                kill(fleet, item[1], item[2])
+                kills[f"{item[2].removeprefix('npufleet-').removesuffix('.service')} in {item[0]}"] += 1
+                break
+        return fleet.is_serving()
+
+    def roll_out():
+        start = time.monotonic()
+        fleet.apply(fleet.spec())
+        until(strike, 600, "the rollout to serve", period=0.05)
+        return f"{time.monotonic() - start:.0f} s; killed: {', '.join(kills)}"
+    holds = checks.run("the first rollout serves although agents and controller are killed -9 in it", roll_out)
+    fleet.lab("fault", "origin", "--clear")
+    fleet.lab("fault", WORKER, "--clear")
+    if holds:
+        each_effect_once(fleet, checks, "over the kills")
+        ended = [item for items in fleet.all_operations().values() for item in items if item["state"] in ("ACCEPTED", "RUNNING")]
+        checks.that("each operation has ended", not ended, f"{ended}")
+        checks.that("at least six kills met what they were meant for", sum(kills.values()) >= 6, f"{dict(kills)}", f"{sum(kills.values())}")
+    return holds
+
+
+def settled(fleet, incident):
+    """The event is over, each node has reported again, and it serves."""
+    until(fleet.is_serving, 60, "the rollout to serve still")
+    fleet.chat(timeout=60)
+    return incident
+
+
+def idle(fleet, row, event, action, comes_back):
+    incident = Incident(fleet, row, event).begin(action)
+    until(lambda: comes_back(incident), 30, f"the end of: {event}")
+    return settled(fleet, incident), set()
+
+
+def connected_again(incident):
+    return incident.noted("NodeConnected", "NodeRebooted")
+
+
+def agent_killed(fleet):
+    return idle(fleet, "agent killed", "kill -9 of the worker's agent while it serves", lambda: kill(fleet, WORKER, AGENT), connected_again)
+
+
+def agent_restarted(fleet):
+    return idle(fleet, "agent restarted", "systemctl restart npufleet-agent on the head", lambda: fleet.do(HEAD, "systemctl", "restart", AGENT), connected_again)
+
+
+def controller_killed(fleet):
+    return idle(fleet, "controller killed", "kill -9 of the controller while it serves", fleet.kill_controller, connected_again)
+
+
+# --- its store
+
+def readiness(fleet):
+    try:
+        context = ssl.create_default_context(cafile=fleet.state / "ctl/ca.pem")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+        with opener.open(f"{URL}/readyz", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def disk_full(fleet):
+    """The controller's state moves to a disk of 24 MiB, which then fills while a container dies."""
+    fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
+    fleet.do(HEAD, "sh", "-ec", f"mkdir -p /mnt/small; mount -t tmpfs -o size=24m,mode=700 tmpfs /mnt/small; cp -a {STATE}/. /mnt/small/; mount --move /mnt/small {STATE}")
+    try:
+        fleet.do(HEAD, "systemctl", "start", CONTROLLER)
+        fleet.wait_serving(60)
+        incident = Incident(fleet, "controller's disk full", "the controller's disk is full when the server dies")
+        fleet.do(HEAD, "sh", "-c", f"cat /dev/zero > {STATE}/filler 2>/dev/null", check=False)
+        incident.begin(lambda: kill_server(fleet))
+        status, why = until(lambda: (found := readiness(fleet))[0] != 200 and found, 60, "/readyz to say why")
+        incident.measured.remark = f"/readyz {status}: {why.strip()[:100]}"
+        early = incident.operations()
+        if early:
+            raise Failed(f"started without having been committed: {early}")
+        freed = time.time()
+        fleet.do(HEAD, "rm", f"{STATE}/filler")
+        incident.wait_recovered()
+        incident.measured.remark += f"; serving {time.time() - freed:.0f} s after there was room"
+        return incident, SERVE
+    finally:
+        fleet.do(HEAD, "rm", "-f", f"{STATE}/filler")
+        fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
+        fleet.do(HEAD, "sh", "-ec", f"mkdir -p /mnt/small; mount --move {STATE} /mnt/small; rm -rf {STATE}/*; cp -a /mnt/small/. {STATE}/; umount /mnt/small")
+        fleet.do(HEAD, "systemctl", "start", CONTROLLER)
+
+
+def kill_server(fleet):
+    fleet.do(HEAD, "kill", "-KILL", fleet.tokens()["serve@node-a"].split("@")[0])
+
+
+def database_corrupt(fleet):
+    """It refuses to start, names the newest backup, and goes on from that under a new epoch.
+
+    The server is started once after the backup was made, and once after it was restored: the second start has the number of the first.
+    """
+    fleet.do(HEAD, "sh", "-c", f"rm -f {STATE}/backups/*.db")
+    fleet.do(HEAD, "systemctl", "restart", CONTROLLER)
+    backup = until(lambda: fleet.do(HEAD, "sh", "-c", f"ls {STATE}/backups/*.db", check=False), 60, "a backup of today")
+    fleet.wait_serving(60)
+    Incident(fleet, "", "").begin(lambda: kill_server(fleet)).wait_recovered()
+    former = fleet.tasks()["serve@node-a"]["operation"]
+
+    incident = Incident(fleet, "database corrupt", "the controller's database is damaged, an older backup is restored, then the server dies")
+    fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
+    fleet.do(HEAD, "dd", "if=/dev/urandom", f"of={STATE}/npufleet.db", "bs=4096", "count=4", "conv=notrunc")
+    damaged = time.time()
+    fleet.do(HEAD, "systemctl", "start", CONTROLLER, check=False)
+    said = fleet.do(HEAD, "journalctl", "-u", CONTROLLER, "--since", f"@{damaged:.0f}", "-o", "cat", "--no-pager")
+    if f"restore {backup}" not in said:
+        raise Failed(f"it did not name {backup}: {said[-400:]}")
+    fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
+    fleet.do(HEAD, "npufleet-controller", "restore", backup)
+    fleet.do(HEAD, "systemctl", "start", CONTROLLER)
+    fleet.wait_serving(60)
+    if early := incident.operations():
+        raise Failed(f"re-run after the restore: {early}")
+    incident.last_event = 0
+    incident.begin(lambda: kill_server(fleet)).wait_recovered()
+    now = incident.operations()[-1]["id"]
+    if now.split("/", 1)[1] != former.split("/", 1)[1] or now == former:
+        raise Failed(f"not the same number of another epoch: {former}, {now}")
+    incident.measured.remark = "the refused start names the backup; nothing was re-run for the restore"
+    return incident, SERVE
