@@ -18,8 +18,8 @@
 #include "common/tls/keys.h"
 #include "controller/fleet/agent_client.h"
 #include "tests/agent/operations/fake_verb.h"
-#include "tests/agent/operations/temporary_folder.h"
 #include "tests/fakes/fake_host.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace npufleet {
 namespace {
@@ -149,7 +149,7 @@ class AgentOverMtlsTest : public ::testing::Test {
   }
 
   const tls::CertificateAuthority authority_;
-  operations::TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   fakes::FakeHost node_;
   operations::FakeVerbs verbs_;
   std::atomic<bool> released_ = false;

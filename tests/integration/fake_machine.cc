@@ -100,7 +100,7 @@ std::string DriverInstaller(const std::string& body) {
 
 FakeMachine::FakeMachine(std::string name, std::string address, FakeRayCluster& ray)
     : name_(std::move(name)), address_(std::move(address)), ray_(ray) {
-  host().clock = &Clock::Real();
+  host().clock = &clock_;
   system().SetInterfaces({{"lo", {"127.0.0.1"}, true}, {"eth0", {address_}, true}});
   EXPECT_TRUE(files().Write("/etc/group", "HwHiAiUser:x:1000:\n").ok());
   EXPECT_TRUE(
@@ -309,7 +309,7 @@ void FakeMachine::ScriptEngine() {
   docker().OnExec(
       EntryArgv({"vllm", "serve", "--help"}),
       "usage: vllm serve\n  --served-model-name --reasoning-parser --tensor-parallel-size --port\n"
-      "  --distributed-executor-backend --enforce-eager --enable-reasoning\n");
+      "  --distributed-executor-backend --enforce-eager --enable-reasoning --max-model-len\n");
   docker().OnExec(EntryArgv({"vllm", "serve", kModel}),
                   [this](const host::ExecSpec& spec) -> absl::StatusOr<host::ExecResult> {
                     engine_ =

@@ -14,6 +14,8 @@
 
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
 #include "npufleet/v1/spec.pb.h"
 #include "tests/fakes/fake_host.h"
 
@@ -62,6 +64,18 @@ inline constexpr char kNeedsReboot[] =
     "echo 'Driver package installed successfully! Reboot needed for installation/upgrade to take "
     "effect!'\n";
 
+// Real time, with a wall clock that may be wrong. Threadsafe.
+class SkewedClock : public Clock {
+ public:
+  absl::Time Now() override { return Clock::Real().Now() + absl::Milliseconds(skew_ms_.load()); }
+  absl::Duration Elapsed() override { return Clock::Real().Elapsed(); }
+  void Sleep(absl::Duration duration) override { Clock::Real().Sleep(duration); }
+  void SetSkew(absl::Duration skew) { skew_ms_ = absl::ToInt64Milliseconds(skew); }
+
+ private:
+  std::atomic<int64_t> skew_ms_ = 0;
+};
+
 class FakeMachine : public fakes::FakeHost {
  public:
   FakeMachine(std::string name, std::string address, FakeRayCluster& ray);
@@ -76,6 +90,9 @@ class FakeMachine : public fakes::FakeHost {
   int DriverRuns();
   // Requests to the origin: downloads of artifacts.
   int Downloads();
+
+  // Moves the wall clock of the machine away from the others'.
+  void SetClockSkew(absl::Duration skew) { clock_.SetSkew(skew); }
 
   // The server that `vllm serve` started lives.
   bool EngineLives();
@@ -106,6 +123,7 @@ class FakeMachine : public fakes::FakeHost {
   const std::string name_;
   const std::string address_;
   FakeRayCluster& ray_;
+  SkewedClock clock_;
   std::atomic<bool> daemon_up_ = false;
   absl::Notification reboot_asked_;
   absl::Mutex processes_mutex_;

@@ -7,6 +7,7 @@
 #include "agent/npu/inventory.h"
 #include "agent/operations/journal.h"
 #include "agent/verbs/verb.h"
+#include "common/durable_folders.h"
 #include "common/tls/grpc_credentials.h"
 #include "common/tls/keys.h"
 
@@ -107,7 +108,7 @@ Fleet::Fleet(int nodes, std::string controller_folder)
     : controller_folder_(controller_folder.empty() ? folder_.path() + "/controller"
                                                    : controller_folder),
       authority_(tls::CertificateAuthority::Create("fleet").value()) {
-  std::filesystem::create_directories(controller_folder_);
+  EXPECT_TRUE(MakeFoldersDurably(controller_folder_).ok());
   const std::string database = controller_folder_ + "/npufleet.db";
   node_store_ = store::NodeStore::Open(database, /*create=*/true).value();
   EXPECT_TRUE(node_store_->SetEpoch(absl::Now()).ok());
@@ -115,6 +116,7 @@ Fleet::Fleet(int nodes, std::string controller_folder)
     Node node;
     node.machine = std::make_unique<FakeMachine>(NameOfNode(i), AddressOfNode(i), ray_);
     node.folder = absl::StrCat(folder_.path(), "/", NameOfNode(i));
+    node.state_directory = node.folder + "/state";
     EXPECT_TRUE(
         tls::SaveIdentity(node.folder + "/identity", IdentityOf(authority_, "agent", NameOfNode(i)))
             .ok());
@@ -145,7 +147,7 @@ void Fleet::StartAgent(int index) {
   service::AgentOptions options;
   options.node = node.machine->name();
   options.listen = absl::StrCat("127.0.0.1:", node.port);
-  options.state_directory = node.folder + "/state";
+  options.state_directory = node.state_directory;
   options.credentials = service::ControllerOnly(node.folder + "/identity").value();
   options.version = "test";
   options.make_verb = verbs_.Over(node.machine->host());
@@ -157,6 +159,12 @@ void Fleet::StartAgent(int index) {
 }
 
 void Fleet::StopAgent(int node) { nodes_.at(static_cast<size_t>(node)).agent.reset(); }
+
+void Fleet::MoveAgent(int node, const std::string& state_directory) {
+  StopAgent(node);
+  nodes_.at(static_cast<size_t>(node)).state_directory = state_directory;
+  StartAgent(node);
+}
 
 void Fleet::PowerCycle(int node) {
   StopAgent(node);
@@ -192,6 +200,12 @@ void Fleet::StopController() {
   enrolment_.reset();
   runtime_.reset();
   rollout_store_.reset();
+}
+
+void Fleet::MoveController(const std::string& folder) {
+  node_store_.reset();
+  controller_folder_ = folder;
+  node_store_ = store::NodeStore::Open(folder + "/npufleet.db", /*create=*/false).value();
 }
 
 bool Fleet::Await(const std::function<bool()>& holds) {
@@ -248,13 +262,24 @@ v1::Rollout Fleet::AwaitPhase(v1::Rollout::Phase phase) {
 }
 
 std::shared_ptr<grpc::ChannelCredentials> Fleet::CredentialsAs(const std::string& role) {
-  return tls::ClientCredentials(IdentityOf(authority_, role, "some-" + role));
+  return tls::ClientCredentials(IdentityAs(role));
+}
+
+tls::Identity Fleet::IdentityAs(const std::string& role) const {
+  return IdentityOf(authority_, role, "some-" + role);
+}
+
+std::string Fleet::controller_address() const {
+  return absl::StrCat("127.0.0.1:", server_->port());
+}
+
+std::string Fleet::agent_address(int node) const {
+  return absl::StrCat("127.0.0.1:", nodes_.at(static_cast<size_t>(node)).port);
 }
 
 std::unique_ptr<v1::Controller::Stub> Fleet::ClientWith(
     std::shared_ptr<grpc::ChannelCredentials> credentials) {
-  return v1::Controller::NewStub(
-      grpc::CreateChannel(absl::StrCat("127.0.0.1:", server_->port()), std::move(credentials)));
+  return v1::Controller::NewStub(grpc::CreateChannel(controller_address(), std::move(credentials)));
 }
 
 std::unique_ptr<v1::Controller::Stub> Fleet::ClientAs(const std::string& role) {
@@ -298,12 +323,11 @@ std::unique_ptr<v1::Agent::Stub> Fleet::AgentOf(int node) {
 }
 
 std::shared_ptr<grpc::Channel> Fleet::ChannelToController(const std::string& role) {
-  return grpc::CreateChannel(absl::StrCat("127.0.0.1:", server_->port()), CredentialsAs(role));
+  return grpc::CreateChannel(controller_address(), CredentialsAs(role));
 }
 
 std::shared_ptr<grpc::Channel> Fleet::ChannelToAgent(int node, const std::string& role) {
-  return grpc::CreateChannel(absl::StrCat("127.0.0.1:", nodes_.at(static_cast<size_t>(node)).port),
-                             CredentialsAs(role));
+  return grpc::CreateChannel(agent_address(node), CredentialsAs(role));
 }
 
 std::vector<v1::Operation> Fleet::Journal(int node) {

@@ -16,13 +16,14 @@
 #include "absl/synchronization/notification.h"
 #include "agent/service/agent.h"
 #include "common/tls/certificate_authority.h"
+#include "common/tls/identity.h"
 #include "controller/api/enrolment.h"
 #include "controller/api/service.h"
 #include "controller/runtime/runtime.h"
 #include "gtest/gtest.h"
 #include "npufleet/v1/agent.grpc.pb.h"
 #include "npufleet/v1/controller.grpc.pb.h"
-#include "tests/agent/operations/temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 #include "tests/integration/fake_machine.h"
 
 namespace npufleet::integration {
@@ -67,11 +68,15 @@ class Fleet {
 
   void StartAgent(int node);
   void StopAgent(int node);
+  // (Re)starts it over what is in this folder.
+  void MoveAgent(int node, const std::string& state_directory);
   // Power off and on: the agent dies, the machine boots, its agent comes back.
   void PowerCycle(int node);
 
   void StartController();  // and waits until it is connected to all agents that serve
   void StopController();
+  // The next one finds its store in this folder. There is none now.
+  void MoveController(const std::string& folder);
   runtime::Runtime& runtime() { return *runtime_; }
 
   // Until it holds, asked after each change that the controller tells of. False after kLimit.
@@ -89,6 +94,9 @@ class Fleet {
   std::shared_ptr<grpc::ChannelCredentials> CredentialsAs(const std::string& role);
   std::shared_ptr<grpc::Channel> ChannelToController(const std::string& role);
   std::shared_ptr<grpc::Channel> ChannelToAgent(int node, const std::string& role);
+  tls::Identity IdentityAs(const std::string& role) const;
+  std::string controller_address() const;  // 127.0.0.1:PORT
+  std::string agent_address(int node) const;
   const tls::CertificateAuthority& authority() const { return authority_; }
 
   // By an operator.
@@ -106,14 +114,15 @@ class Fleet {
   struct Node {
     std::unique_ptr<FakeMachine> machine;
     std::string folder;
+    std::string state_directory;
     int port = 0;
     std::unique_ptr<service::Agent> agent;
   };
   void Join(const Node& node);
   std::unique_ptr<v1::Agent::Stub> AgentOf(int node);
 
-  operations::TemporaryFolder folder_;
-  const std::string controller_folder_;
+  fakes::TemporaryFolder folder_;
+  std::string controller_folder_;
   const tls::CertificateAuthority authority_;
   FakeRayCluster ray_;
   VerbWatch verbs_;

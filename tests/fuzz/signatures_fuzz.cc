@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Output of installers, containers and engines, as it is cut into lines and matched.
+#include "agent/host/line_splitter.h"
+#include "agent/verbs/signatures.h"
+#include "common/failure.h"
+#include "tests/fuzz/require.h"
+
+using namespace npufleet;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static constexpr const char* kStages[] = {"driver", "docker", "image", "ray-head", "serve", ""};
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const char* stage = kStages[size % (sizeof(kStages) / sizeof(kStages[0]))];
+  if (const auto failure = verbs::MatchSignature(stage, text)) {
+    Require(!failure->symptom().empty());
+    Require(v1::Failure().ParseFromString(failure->SerializeAsString()));
+  }
+  Require(!verbs::FailureOfOutput(stage, text, {}).ok());
+  Require(verbs::LastLines(text).size() <= 40);
+  // A stream gives the same lines however it is cut.
+  std::string whole, pieces;
+  host::LineSplitter at_once([&](std::string_view line) { whole.append(line).append("\n"); });
+  at_once.Add(text);
+  at_once.Finish();
+  host::LineSplitter bytewise([&](std::string_view line) { pieces.append(line).append("\n"); });
+  for (size_t i = 0; i < size; ++i) bytewise.Add(text.substr(i, 1));
+  bytewise.Finish();
+  if (size < 60'000) Require(whole == pieces);
+  return 0;
+}

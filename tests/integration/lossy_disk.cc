@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/integration/lossy_disk.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+
+namespace npufleet::integration {
+namespace {
+
+namespace fs = std::filesystem;
+
+ABSL_CONST_INIT absl::Mutex disk_mutex(absl::kConstInit);
+LossyDisk* disk ABSL_GUARDED_BY(disk_mutex) = nullptr;
+
+int Sync(int descriptor, long number) {
+  absl::MutexLock lock(&disk_mutex);
+  if (disk != nullptr) disk->OnSync(descriptor);
+  return static_cast<int>(syscall(number, descriptor));
+}
+
+// By the descriptor itself where it can be read: to open and close a file of SQLite anew would drop
+// the locks that this process has on it.
+std::string ContentOf(int descriptor, const std::string& path, off_t size) {
+  const bool readable = (fcntl(descriptor, F_GETFL) & O_ACCMODE) != O_WRONLY;
+  const int from = readable ? descriptor : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  std::string content(static_cast<size_t>(size), '\0');
+  const ssize_t got = pread(from, content.data(), content.size(), 0);
+  content.resize(got > 0 ? static_cast<size_t>(got) : 0);
+  if (!readable) close(from);
+  return content;
+}
+
+}  // namespace
+
+LossyDisk::LossyDisk(std::string folder) : folder_(std::move(folder)) {
+  absl::MutexLock lock(&disk_mutex);
+  disk = this;
+}
+
+LossyDisk::~LossyDisk() {
+  absl::MutexLock lock(&disk_mutex);
+  disk = nullptr;
+}
+
+int LossyDisk::syncs() const {
+  absl::MutexLock lock(&mutex_);
+  return syncs_;
+}
+
+void LossyDisk::OnSync(int descriptor) {
+  std::error_code error;
+  const std::string path = fs::read_symlink(absl::StrCat("/proc/self/fd/", descriptor), error);
+  struct stat found;
+  if (error || fstat(descriptor, &found) != 0 ||
+      (path != folder_ && !absl::StartsWith(path, folder_ + "/"))) {
+    return;
+  }
+  absl::MutexLock lock(&mutex_);
+  ++syncs_;
+  if (!S_ISDIR(found.st_mode)) {
+    files_[found.st_ino] = {ContentOf(descriptor, path, found.st_size), found.st_mode & 07777u};
+    return;
+  }
+  Folder folder;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path, error)) {
+    struct stat one;
+    if (lstat(entry.path().c_str(), &one) != 0) continue;
+    folder[entry.path().filename()] = {one.st_ino, S_ISDIR(one.st_mode)};
+  }
+  if (path == folder_) {
+    root_ = std::move(folder);
+  } else {
+    folders_[found.st_ino] = std::move(folder);
+  }
+}
+
+void LossyDisk::LosePower(const std::string& target) const {
+  absl::MutexLock lock(&mutex_);
+  Restore(root_, target);
+}
+
+void LossyDisk::Restore(const Folder& folder, const std::string& target) const {
+  fs::create_directories(target);
+  for (const auto& [name, entry] : folder) {
+    const std::string path = absl::StrCat(target, "/", name);
+    if (entry.is_folder) {
+      auto found = folders_.find(entry.inode);
+      Restore(found == folders_.end() ? Folder() : found->second, path);
+      continue;
+    }
+    auto found = files_.find(entry.inode);
+    const File file = found == files_.end() ? File{"", 0600} : found->second;
+    std::ofstream(path) << file.content;
+    EXPECT_EQ(chmod(path.c_str(), file.mode), 0);
+  }
+}
+
+}  // namespace npufleet::integration
+
+extern "C" {
+int fsync(int descriptor) { return npufleet::integration::Sync(descriptor, SYS_fsync); }
+int fdatasync(int descriptor) { return npufleet::integration::Sync(descriptor, SYS_fdatasync); }
+}

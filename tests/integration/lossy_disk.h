@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A disk that forgets. This program's fsync and fdatasync (SQLite's, too) are ours: what a folder
+// held when it was last fsynced, and what a file held, is what a loss of power leaves. Nothing else
+// survives: no write, no new name, no removal.
+#ifndef TESTS_INTEGRATION_LOSSY_DISK_H_
+#define TESTS_INTEGRATION_LOSSY_DISK_H_
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+namespace npufleet::integration {
+
+// One at a time. Threadsafe.
+class LossyDisk {
+ public:
+  // What is under this folder, which is there and empty.
+  explicit LossyDisk(std::string folder);
+  ~LossyDisk();
+  LossyDisk(const LossyDisk&) = delete;
+  LossyDisk& operator=(const LossyDisk&) = delete;
+
+  // What a loss of power now would leave, as a new folder `target`. What is open here stays so.
+  void LosePower(const std::string& target) const;
+
+  int syncs() const;
+
+  void OnSync(int descriptor);  // of fsync
+
+ private:
+  struct Entry {
+    uint64_t inode = 0;
+    bool is_folder = false;
+  };
+  using Folder = std::map<std::string, Entry>;
+  struct File {
+    std::string content;
+    mode_t mode = 0;
+  };
+  void Restore(const Folder& folder, const std::string& target) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+
+  const std::string folder_;
+  mutable absl::Mutex mutex_;
+  Folder root_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, Folder> folders_ ABSL_GUARDED_BY(mutex_);  // by inode, as last fsynced
+  std::map<uint64_t, File> files_ ABSL_GUARDED_BY(mutex_);
+  int syncs_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace npufleet::integration
+
+#endif  // TESTS_INTEGRATION_LOSSY_DISK_H_
