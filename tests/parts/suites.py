@@ -17,7 +17,7 @@ LOGS = TREE / "build/test-logs"
 CACHE = Path(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"))
 LAB = TREE / "tests/lab/lab"
 QUICK = ("tidy", "unit", "integration", "simulation", "doubles")
-NORMAL = (*QUICK, "local", "lab", "lab-real")
+NORMAL = (*QUICK, "fuzz", "roads", "local", "lab", "lab-real")
 ALL = (*NORMAL, "sanitizers")
 
 
@@ -162,6 +162,13 @@ def local(_):
     return scenario("local", ["tests/scenarios/local.py", "--build", BUILD], 900)
 
 
+def roads(_):
+    long = ["--long"] if os.environ.get("NPUFLEET_LONG") else []
+    result = scenario("roads", ["tests/roads/run.py", "--build", BUILD, *long], 3600, {"NPUFLEET_CACHE": str(CACHE)})
+    result.skipped = len(re.findall(r"^skip ", (LOGS / "roads.log").read_text(errors="replace"), re.M))
+    return result
+
+
 def cannot_lab(engine):
     """Why no lab can be had here, or ''."""
     if os.geteuid() != 0:
@@ -201,19 +208,51 @@ def sanitizers(_):
     return total
 
 
+def cannot_fuzz():
+    """Why libFuzzer programs cannot be built here, or ''."""
+    if not shutil.which("clang++-14"):
+        return "there is no clang++-14"
+    runtime = list(Path("/usr/lib/llvm-14/lib/clang").glob("*/lib/linux/libclang_rt.fuzzer-*.a"))
+    return "" if runtime else "clang has no libFuzzer here (libclang-rt-14-dev)"
+
+
+def fuzz(_):
+    """Each fuzzer over its corpus, and on from there for NPUFLEET_FUZZ_SECONDS (5)."""
+    if reason := cannot_fuzz():
+        return Result(skipped=1, reason=reason)
+    if failure := build("fuzz", "build-fuzz", ("fuzzers",), 5400):
+        return Result(failed=1, said=failure)
+    seconds = int(os.environ.get("NPUFLEET_FUZZ_SECONDS", "5"))
+    result = Result()
+    for corpus in sorted((TREE / "tests/fuzz/corpus").iterdir()):
+        found = LOGS / f"fuzz-{corpus.name}-found"
+        shutil.rmtree(found, ignore_errors=True)
+        found.mkdir()
+        ran = Run(f"fuzz-{corpus.name}", [TREE / "build/fuzz/bin" / f"{corpus.name}_fuzz", f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
+                                          f"-artifact_prefix={found}/", "-print_final_stats=1", found, corpus], seconds + 120)
+        if ran.status == 0:
+            result.passed += 1
+        else:
+            result.failed += 1
+            result.said += f"    {corpus.name}: what it fell over is in {found.relative_to(TREE)}\n{ran.tail()}\n"
+    return result
+
+
 SUITES = {
     "tidy": tidy,
     "unit": lambda _: ctest("unit", BUILD, "unit", 900),
     "integration": lambda _: ctest("integration", BUILD, "integration", 900),
     "simulation": lambda _: ctest("simulation", BUILD, "simulation", 3600),
     "doubles": doubles,
+    "roads": roads,
+    "fuzz": fuzz,
     "local": local,
     "lab": lab,
     "lab-real": lab_real,
     "sanitizers": sanitizers,
 }
 NEEDS_TESTS = ("unit", "integration", "simulation")
-NEEDS_PROGRAMS = ("local", "lab", "lab-real")
+NEEDS_PROGRAMS = ("roads", "local", "lab", "lab-real")
 
 
 class Engines:
@@ -257,6 +296,7 @@ def choose(arguments):
     names = names or list(NORMAL)
     if "--all" in arguments:
         os.environ.setdefault("NPUFLEET_SEEDS", "5000")
+        os.environ.setdefault("NPUFLEET_LONG", "1")
     return [name for name in SUITES if name in names], want_build
 
 
@@ -280,7 +320,7 @@ def show(name, result, seconds, total):
 
 def build_programs(names, total):
     """Whether what was to be built is there."""
-    targets = () if any(name in NEEDS_TESTS for name in names) else ("npufleet-agent", "npufleet-controller", "ctl")
+    targets = () if any(name in NEEDS_TESTS for name in names) else ("npufleet-agent", "npufleet-controller", "ctl", "roads_walk")
     start = time.monotonic()
     print("building     build/release (progress: build/test-logs/build.log)", flush=True)
     failure = build("release", "build", targets)
