@@ -19,6 +19,8 @@ struct CheckTask {
   std::string node;
   std::string stamp;
   std::map<std::string, std::string> inputs;  // task id of each dependency -> its token
+
+  bool operator==(const CheckTask&) const = default;
 };
 
 struct StartOperation {
@@ -37,11 +39,15 @@ struct StartOperation {
 struct CancelOperation {
   std::string operation;
   std::string node;
+
+  bool operator==(const CancelOperation&) const = default;
 };
 
 struct ForgetTask {  // observe it no longer
   std::string task;
   std::string node;
+
+  bool operator==(const ForgetTask&) const = default;
 };
 
 using Command = std::variant<CheckTask, StartOperation, CancelOperation, ForgetTask>;

@@ -258,6 +258,7 @@ void Evaluation::ConsiderApply(int i) {
   std::string why;
   if (!GroundReported(task, &why)) return Block(i, why);
   for (const Task& other : state_.tasks) {
+    if (task.plan.prepares) break;  // disturbs nobody; and a stop may wait for it
     // What is on a node that does not answer may never be stopped, and is waited for by nobody.
     if (other.retired && other.plan.running && state_.nodes[other.plan.node].connected) {
       return Block(
@@ -302,22 +303,19 @@ void Evaluation::Forgive(Task& task) {
 std::vector<int> Evaluation::RunningAbove(int i) const {
   std::vector<int> found;
   std::set<int> seen;
-  std::vector<int> stack(state_.tasks[i].dependents);
+  std::vector<int> stack = {i};
   while (!stack.empty()) {
-    const int j = stack.back();
+    const Task& task = state_.tasks[stack.back()];
     stack.pop_back();
-    if (!seen.insert(j).second) continue;
-    if (state_.tasks[j].plan.running) found.push_back(j);
-    stack.insert(stack.end(), state_.tasks[j].dependents.begin(), state_.tasks[j].dependents.end());
+    for (const std::vector<int>* above : {&task.dependents, &task.former_dependents}) {
+      for (const int j : *above) {
+        if (!seen.insert(j).second) continue;
+        if (state_.tasks[j].plan.running) found.push_back(j);
+        stack.push_back(j);
+      }
+    }
   }
   return found;
-}
-
-bool Evaluation::StandsOn(int i, int below) const {
-  for (const int need : state_.tasks[i].needs) {
-    if (need == below || StandsOn(need, below)) return true;
-  }
-  return false;
 }
 
 bool Evaluation::ClearAbove(int i) {
@@ -326,24 +324,6 @@ bool Evaluation::ClearAbove(int i) {
   for (const int j : RunningAbove(i)) {
     const Task& other = state_.tasks[j];
     if (other.alive || other.operation) standing.push_back(j);
-  }
-  // The new graph does not say what was started on what it lacks: it is whatever runs and is to be
-  // made anew.
-  for (int j = 0; task.retired && j < static_cast<int>(state_.tasks.size()); ++j) {
-    Task& other = state_.tasks[j];
-    if (other.retired || !other.plan.running || !other.alive || StandsOn(i, j)) continue;
-    const std::string stamp = StampOf(state_, other);
-    const bool is_seen = other.seen_stamp == stamp && other.seen.sight != Sight::kUnseen;
-    if (!stamp.empty() && !is_seen) {
-      // What it needs may itself wait for this stop: it is looked at all the same.
-      if (!other.awaiting_report && !other.operation && other.checking.empty()) {
-        other.awaiting_report = true;
-        Touch(j);
-      }
-      Block(i, absl::StrCat("waiting: ", other.plan.id, " is looked at first"));
-      return false;
-    }
-    if (stamp.empty() || other.seen.sight == Sight::kAbsent) standing.push_back(j);
   }
   const bool disturbs_itself = task.plan.running && task.alive;
   if (standing.empty() && !disturbs_itself) return true;
@@ -428,6 +408,7 @@ void Evaluation::Start(Task& task, Action action) {
   operation.inputs = InputsOf(state_, task);
   operation.boot_id = state_.nodes[task.plan.node].boot_id;
   operation.redo = task.redo && action == Action::kApply;
+  if (action == Action::kApply) task.applied_want = task.plan.want;
   Note(action == Action::kStop ? "StopStarted" : "OperationStarted", task,
        action == Action::kStop ? absl::StrCat("stopping ", task.plan.id)
        : task.redo             ? absl::StrCat("running ", task.plan.id, " again")

@@ -65,7 +65,6 @@ class Evaluation {
   void Block(int i, std::string reason);
   void Wake(absl::Time at, int i) { state_.wakes.insert({at, i}); }
   std::vector<int> RunningAbove(int i) const;
-  bool StandsOn(int i, int below) const;
 
   State& state_;
   const absl::Time now_;

@@ -34,21 +34,31 @@ struct Observation {
 
 struct SpecApplied {  // also undo and delete (the empty graph)
   Graph graph;
+
+  bool operator==(const SpecApplied&) const = default;
 };
-struct Loaded {};  // the controller has started and read the state from its store
+struct Loaded {  // the controller has started and read the state from its store
+  bool operator==(const Loaded&) const = default;
+};
 struct NodeConnected {
   std::string node;
   std::string boot_id;
   bool hosts_controller = false;
+
+  bool operator==(const NodeConnected&) const = default;
 };
 struct NodeLost {
   std::string node;
   std::string reason;
+
+  bool operator==(const NodeLost&) const = default;
 };
 struct Observed {
   std::string task;
   std::string stamp;  // of the subject that was checked
   Observation observation;
+
+  bool operator==(const Observed&) const = default;
 };
 struct OperationEnded {
   enum class Result { kSucceeded, kFailed, kCancelled, kInterrupted, kRefused };
@@ -56,18 +66,34 @@ struct OperationEnded {
   Result result = Result::kFailed;
   Observation observation;  // kSucceeded: what the last Check saw
   Failure failure;          // kFailed; kRefused: symptom says why
+
+  bool operator==(const OperationEnded&) const = default;
 };
-struct TimePassed {};  // a time that State::NextWake named has come
-struct RetryRequested {};
+struct TimePassed {  // a time that State::NextWake named has come
+  bool operator==(const TimePassed&) const = default;
+};
+struct RetryRequested {
+  bool operator==(const RetryRequested&) const = default;
+};
 struct RestartRequested {
   std::string stage;
   std::string node;  // empty: on all
+
+  bool operator==(const RestartRequested&) const = default;
 };
-struct PauseRequested {};
-struct ResumeRequested {};
-struct CancelRequested {};
+struct PauseRequested {
+  bool operator==(const PauseRequested&) const = default;
+};
+struct ResumeRequested {
+  bool operator==(const ResumeRequested&) const = default;
+};
+struct CancelRequested {
+  bool operator==(const CancelRequested&) const = default;
+};
 struct RebootRequested {  // by an operator: even while something serves there
   std::string node;
+
+  bool operator==(const RebootRequested&) const = default;
 };
 
 struct Event {
@@ -76,6 +102,8 @@ struct Event {
                RetryRequested, RestartRequested, PauseRequested, ResumeRequested, CancelRequested,
                RebootRequested>
       what;
+
+  bool operator==(const Event&) const = default;
 };
 
 }  // namespace npufleet::core

@@ -59,6 +59,7 @@ void Reindex(State& state) {
     Task& task = state.tasks[i];
     task.needs.clear();
     task.dependents.clear();
+    task.former_dependents.clear();
     state.index[task.plan.id] = i;
     if (!task.current) ++state.not_current;
     state.nodes[task.plan.node].name = task.plan.node;
@@ -71,6 +72,10 @@ void Reindex(State& state) {
       if (found == state.index.end()) continue;  // of a retired task: what it needed is gone
       state.tasks[i].needs.push_back(found->second);
       state.tasks[found->second].dependents.push_back(i);
+    }
+    for (const std::string& need : state.tasks[i].former_needs) {
+      auto found = state.index.find(need);
+      if (found != state.index.end()) state.tasks[found->second].former_dependents.push_back(i);
     }
   }
 }

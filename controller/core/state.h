@@ -53,7 +53,11 @@ struct Task {
   bool alive = false;        // running tasks: something of it is there, wanted or not
   bool redo = false;         // run it again though it is present
   std::string settled_want;  // the newest for which it was seen present
+  std::string applied_want;  // the newest for which an Apply was started
   std::string lost_stamp;    // running tasks: that it was made for when it died by itself
+  // Running tasks: on what it may have been started in a former revision, beside what the present
+  // one names. None once it is known to be made for this one, or gone.
+  std::vector<std::string> former_needs;
 
   std::optional<StartOperation> operation;  // outstanding
   bool cancelling = false;
@@ -78,6 +82,7 @@ struct Task {
   std::string reason;
   std::vector<int> needs;
   std::vector<int> dependents;
+  std::vector<int> former_dependents;
 
   bool operator==(const Task&) const = default;
 };

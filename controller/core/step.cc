@@ -55,8 +55,10 @@ class Stepper {
         task = std::move(old[found->second]);
         if (task.plan.want != plan.want) {
           rewanted.insert(plan.id);
-          if (task.settled_want.empty() && task.operations > 0) task.settled_want = task.plan.want;
+          // What stands there may be of this want, though it was never seen to be.
+          if (task.applied_want == task.plan.want) task.settled_want = task.plan.want;
         }
+        if (plan.running && (task.alive || task.operation)) KeepFormerNeeds(task, plan);
       }
       task.plan = plan;
       task.retired = false;
@@ -86,6 +88,27 @@ class Stepper {
     result_.rollout_changed = true;
     result_.notes.push_back({"SpecApplied", "", "", absl::StrCat("revision ", state_.revision)});
     evaluation_.TouchAll();
+  }
+
+  // Of what was started in a former revision, the needs that the new one does not name.
+  static void KeepFormerNeeds(Task& task, const TaskPlan& plan) {
+    std::set<std::string> former(task.former_needs.begin(), task.former_needs.end());
+    former.insert(task.plan.needs.begin(), task.plan.needs.end());
+    for (const std::string& need : plan.needs) former.erase(need);
+    task.former_needs.assign(former.begin(), former.end());
+  }
+
+  void DropFormerNeeds(Task& task) {
+    if (task.former_needs.empty()) return;
+    const int i = state_.index[task.plan.id];
+    for (const std::string& need : task.former_needs) {
+      auto found = state_.index.find(need);
+      if (found == state_.index.end()) continue;
+      std::vector<int>& above = state_.tasks[found->second].former_dependents;
+      above.erase(std::remove(above.begin(), above.end(), i), above.end());
+    }
+    task.former_needs.clear();
+    result_.changed_tasks.insert(task.plan.id);
   }
 
   // Of a dear Check that goes on in its own period: what it said last, for what is wanted now.
@@ -290,6 +313,9 @@ class Stepper {
       case Sight::kUnknown:
         break;  // what was last known stands
     }
+    const bool made_for_this =
+        observation.sight == Sight::kPresent && stamp == StampOf(state_, task);
+    if (made_for_this || (!task.alive && !task.operation)) DropFormerNeeds(task);
     if (observation.sight != Sight::kUnknown) task.unknown_since = absl::InfiniteFuture();
     if (task.token != old_token) {
       for (const int dependent : task.dependents) evaluation_.Touch(dependent);

@@ -173,7 +173,9 @@ std::string TaskToJson(const core::Task& task) {
                {"failingSince", ToMicros(task.failing_since)},
                {"past", task.past},
                {"settledWant", task.settled_want},
+               {"appliedWant", task.applied_want},
                {"lostStamp", task.lost_stamp},
+               {"formerNeeds", task.former_needs},
                {"retryAt", ToMicros(task.retry_at)},
                {"givenUp", task.given_up},
                {"givenUpStamp", task.given_up_stamp},
@@ -203,7 +205,9 @@ absl::StatusOr<core::Task> TaskFromJson(const std::string& text) {
     task.failing_since = FromMicros(json.value("failingSince", ToMicros(absl::InfiniteFuture())));
     task.past = json.value("past", std::vector<core::PastFailure>());
     task.settled_want = json.value("settledWant", "");
+    task.applied_want = json.value("appliedWant", "");
     task.lost_stamp = json.value("lostStamp", "");
+    task.former_needs = json.value("formerNeeds", std::vector<std::string>());
     task.retry_at = FromMicros(json.value("retryAt", past));
     task.given_up = json.value("givenUp", false);
     task.given_up_stamp = json.value("givenUpStamp", "");

@@ -65,9 +65,10 @@ def cut_short(fleet):
 
 
 def cut_half_minute(fleet):
+    """Within that time Ray may give the silent node up, whose raylet then ends itself, or not: then at most the engine is stuck."""
     incident = cut_cable(fleet, 30)
-    # Ray gives a silent node up after 50 s; until then at most the engine is stuck.
-    return incident, {item["task"] for item in incident.operations()} & SERVE
+    lost = {event["task"] for event in incident.noted("TaskLost")}
+    return incident, ON_WORKER if "ray-worker@node-b" in lost else {item["task"] for item in incident.operations()} & SERVE
 
 
 def cut_five_minutes(fleet):

@@ -96,7 +96,7 @@ def readiness(fleet):
 def disk_full(fleet):
     """The controller's state moves to a disk of 24 MiB, which then fills while a container dies."""
     fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
-    fleet.do(HEAD, "sh", "-ec", f"mkdir -p /mnt/small; mount -t tmpfs -o size=24m,mode=700 tmpfs /mnt/small; cp -a {STATE}/. /mnt/small/; mount --move /mnt/small {STATE}")
+    fleet.do(HEAD, "sh", "-ec", f"cp -a {STATE} {STATE}.aside; mount -t tmpfs -o size=24m,mode=700 tmpfs {STATE}; cp -a {STATE}.aside/. {STATE}/")
     try:
         fleet.do(HEAD, "systemctl", "start", CONTROLLER)
         fleet.wait_serving(60)
@@ -116,7 +116,7 @@ def disk_full(fleet):
     finally:
         fleet.do(HEAD, "rm", "-f", f"{STATE}/filler")
         fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
-        fleet.do(HEAD, "sh", "-ec", f"mkdir -p /mnt/small; mount --move {STATE} /mnt/small; rm -rf {STATE}/*; cp -a /mnt/small/. {STATE}/; umount /mnt/small")
+        fleet.do(HEAD, "sh", "-ec", f"rm -rf {STATE}.aside; cp -a {STATE} {STATE}.aside; umount {STATE}; rm -rf {STATE}; mv {STATE}.aside {STATE}")
         fleet.do(HEAD, "systemctl", "start", CONTROLLER)
 
 

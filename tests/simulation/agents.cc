@@ -380,7 +380,9 @@ core::OperationEnded Agents::Carry(const Job& job) {
   if (what == "verb-lie") {
     truth_.machines.at(plan.node).broken[plan.id] = now;
     ended.result = Result::kSucceeded;
-    ended.observation = {.sight = Sight::kPresent, .token = "a lie"};
+    // Of what it was told to make: an installer that did nothing names its version all the same.
+    ended.observation = {.sight = Sight::kPresent,
+                         .token = plan.running ? "a lie" : Truth::TokenOf(plan)};
     return ended;
   }
   if (what == "verb-done-but-failed") truth_.Apply(plan, job.start, now);

@@ -29,6 +29,7 @@ core::Task Durable(core::Task task) {
   task.reason.clear();
   task.needs.clear();
   task.dependents.clear();
+  task.former_dependents.clear();
   task.seen_at = absl::InfinitePast();  // that it was looked at and found the same is no event
   return task;
 }

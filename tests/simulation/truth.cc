@@ -38,6 +38,10 @@ bool IsRunning(const std::string& stage) {
   return stage == "container" || stage == "ray-head" || stage == "ray-worker" || stage == "serve";
 }
 
+std::string Truth::TokenOf(const core::TaskPlan& plan) {
+  return absl::StrCat("v", plan.want.substr(0, 8));
+}
+
 const Thing* Truth::Find(const std::string& task) const {
   auto machine = machines.find(NodeOf(task));
   if (machine == machines.end()) return nullptr;
@@ -168,12 +172,15 @@ core::OperationEnded Truth::Apply(const core::TaskPlan& plan, const core::StartO
       collateral_.push_back(absl::StrCat(container, " with ", plan.id));
       Kill(container, now);
     }
-    machine.things[plan.id] = {.token = absl::StrCat("v", plan.want.substr(0, 8)),
+    machine.things[plan.id] = {.token = TokenOf(plan),
                                .want = plan.want,
                                .boot = machine.boot,
                                .since = now};
   }
   ended.observation = Look(plan, start.stamp, now);
+  // Success is what the second Check has seen.
+  if (ended.observation.sight == Sight::kUnknown)
+    return Failed(start, FailureClass::kTransient, "its result cannot be seen");
   return ended;
 }
 
