@@ -72,6 +72,8 @@ struct Task {
   absl::Time unknown_since = absl::InfiniteFuture();
   absl::Time started_at = absl::InfinitePast();  // of the newest operation
   absl::Time ended_at = absl::InfinitePast();
+  absl::Duration apply_took;  // the newest that succeeded; zero: none has
+  absl::Duration stop_took;
   std::string last_operation;
 
   // Transient.
@@ -93,6 +95,7 @@ struct Node {
   bool hosts_controller = false;
   std::optional<StartOperation> reboot;  // outstanding
   absl::Time reboot_since = absl::InfinitePast();
+  absl::Duration reboot_took;  // the newest that we commanded; zero: none was
   uint64_t reboots = 0;         // numbers their ids
   bool reboot_asked = false;    // by a failure or an operator
   bool reboot_ordered = false;  // by an operator: even while something serves

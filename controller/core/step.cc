@@ -219,7 +219,10 @@ class Stepper {
     }
     node.boot_id = event.boot_id;
     if (rebooted) {
-      if (node.reboot) state_.operations.erase(node.reboot->operation);
+      if (node.reboot) {
+        state_.operations.erase(node.reboot->operation);
+        node.reboot_took = now_ - node.reboot_since;
+      }
       node.reboot.reset();
       node.reboot_asked = false;
       node.reboot_ordered = false;
@@ -327,17 +330,24 @@ class Stepper {
     }
   }
 
-  // What has gone may have gone with what it stood on, whose report comes a moment later: nothing
-  // is run again before that has been looked at afresh.
+  // What has gone may have gone with what it stood on, whose report comes a moment later; and what
+  // stands there and is not as wanted (a chip with a fault, another daemon) may be why. Nothing is
+  // run again before these have been looked at afresh.
   void LookBelow(const Task& task) {
-    for (const int need : task.needs) {
-      Task& below = state_.tasks[need];
-      if (!below.plan.running || below.operation || below.retired) continue;
-      if (!state_.nodes[below.plan.node].connected || below.awaiting_report) continue;
+    std::set<int> seen;
+    std::vector<int> stack(task.needs);
+    while (!stack.empty()) {
+      const int i = stack.back();
+      stack.pop_back();
+      if (!seen.insert(i).second) continue;
+      Task& below = state_.tasks[i];
+      stack.insert(stack.end(), below.needs.begin(), below.needs.end());
+      if (!below.plan.running && below.seen.sight != Sight::kDrifted) continue;
+      if (below.operation || below.retired || below.awaiting_report) continue;
+      if (!state_.nodes[below.plan.node].connected) continue;
       below.awaiting_report = true;
       below.checking.clear();
-      evaluation_.Touch(need);
-      LookBelow(below);
+      evaluation_.Touch(i);
     }
   }
 
@@ -440,10 +450,12 @@ class Stepper {
       task.alive = false;  // not lost: we stopped it
       See(task, {.sight = Sight::kAbsent, .reason = "stopped"}, "");
       task.attempts = 0;
+      task.stop_took = now_ - task.started_at;
       evaluation_.Note("Stopped", task, absl::StrCat(task.plan.id, " is stopped"));
       return;
     }
     task.redo = false;
+    task.apply_took = now_ - task.started_at;
     See(task, observation, operation.stamp);
     // Reports do not wait for operations: what was seen at its very end may have been said already,
     // and not been listened to. Said again, it cannot be missed.

@@ -239,6 +239,19 @@ std::string CriticalPathText(const v1::Rollout& rollout, const View& view) {
   return absl::StrCat(text, "  ", absl::StrJoin(steps, " > "), "\n");
 }
 
+// "This ends serving for about 41s, as long as it took the last time; not known is how long image@a takes."
+std::string OutageOf(const v1::Plan& plan) {
+  if (!plan.has_outage()) return "This ends serving while it lasts.";
+  const absl::Duration outage = absl::Ceil(ToDuration(plan.outage()), absl::Seconds(1));
+  std::string text = absl::StrCat("This ends serving for about ", absl::FormatDuration(outage),
+                                  ", as long as it took the last time");
+  if (plan.never_run_size() > 0) {
+    absl::StrAppend(&text, "; beside that the time is not known of ",
+                    absl::StrJoin(plan.never_run(), ", "));
+  }
+  return text + ".";
+}
+
 }  // namespace
 
 std::string PhaseName(v1::Rollout::Phase phase) {
@@ -363,8 +376,7 @@ std::string RenderPlan(const v1::Plan& plan, const View& view) {
                   plan.current_size(),
                   plan.current_size() == 1 ? " task is as wanted\n" : " tasks are as wanted\n");
   if (plan.interrupts_service()) {
-    absl::StrAppend(&text, Styled("This ends serving while it lasts.", Style::kYellow, view.colour),
-                    "\n");
+    absl::StrAppend(&text, Styled(OutageOf(plan), Style::kYellow, view.colour), "\n");
   }
   return text + RenderNotes(plan.notes(), view);
 }

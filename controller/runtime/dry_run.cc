@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/time_conversion.h"
 #include "controller/core/step.h"
 #include "controller/runtime/wire.h"
 #include "controller/stages/commands.h"
@@ -33,15 +34,23 @@ class DryPerformer {
         plan_.add_blocked(absl::StrCat(node.name, ": ", node.reason));
       }
     }
-    while (!checks_.empty() || !starts_.empty()) {
+    while (true) {
       if (!checks_.empty()) {
         LookAtAll();
-      } else {
+      } else if (!starts_.empty()) {
         const core::StartOperation start = starts_.front();
         starts_.pop_front();
         Pretend(start);
+      } else if (!under_way_.empty()) {
+        const core::StartOperation start = under_way_.begin()->second;
+        input_.now = under_way_.begin()->first;
+        under_way_.erase(under_way_.begin());
+        End(start);
+      } else {
+        break;
       }
     }
+    SayOutage();
     for (const core::Task& task : state.tasks) {
       if (task.current && planned_.count(task.plan.id) == 0) plan_.add_current(task.plan.id);
       if (!task.current) plan_.add_blocked(absl::StrCat(task.plan.id, ": ", task.reason));
@@ -54,6 +63,7 @@ class DryPerformer {
   template <typename What>
   void Step(What what) {
     const core::StepResult result = core::Step(input_.state, {input_.now, std::move(what)});
+    FollowOutage();
     for (const core::Command& command : result.commands) {
       if (const auto* check = std::get_if<core::CheckTask>(&command)) {
         // What was only pretended would not be found.
@@ -122,17 +132,52 @@ class DryPerformer {
     step.set_disturbs(serving_ && (task == nullptr || task->plan.disturbs));
     if (step.disturbs()) plan_.set_interrupts_service(true);
     if (input_.commands) AddCommands(start, task, step.reason());
+    if (start.action != core::Action::kReboot) planned_[start.task] = true;
+    // Side by side with what else is under way, as long as it took the last time.
+    const absl::Duration took = TookLastTime(start);
+    if (took > absl::ZeroDuration()) {
+      *step.mutable_expected() = ToProtoDuration(took);
+    } else if (outage_since_ < absl::InfiniteFuture() && (task == nullptr || HasWork(task->plan))) {
+      plan_.add_never_run(step.task());
+    }
+    under_way_.emplace(input_.now + took, start);
+  }
+
+  // What only looks takes no time to speak of.
+  static bool HasWork(const core::TaskPlan& plan) {
+    return plan.running || plan.disturbs || plan.prepares;
+  }
+
+  absl::Duration TookLastTime(const core::StartOperation& start) const {
+    if (start.action == core::Action::kReboot) return input_.state.nodes.at(start.node).reboot_took;
+    const core::Task* task = input_.state.Find(start.task);
+    if (task == nullptr) return absl::ZeroDuration();
+    return start.action == core::Action::kStop ? task->stop_took : task->apply_took;
+  }
+
+  void End(const core::StartOperation& start) {
     if (start.action == core::Action::kReboot) {
       Step(core::NodeConnected{start.node, absl::StrCat(kPlanned, start.operation), false});
       return;
     }
-    planned_[start.task] = true;
     core::OperationEnded ended;
     ended.operation = start.operation;
     ended.result = core::OperationEnded::Result::kSucceeded;
     ended.observation.sight = core::Sight::kPresent;
     ended.observation.token = absl::StrCat(kPlanned, start.operation);
     Step(ended);
+  }
+
+  // It begins with the first start or stop of something that runs, and ends with the last probe.
+  void FollowOutage() {
+    const bool serves = core::IsServing(input_.state);
+    if (serving_ && !serves && outage_since_ == absl::InfiniteFuture()) outage_since_ = input_.now;
+    if (serves) served_at_ = input_.now;
+  }
+
+  void SayOutage() {
+    if (outage_since_ == absl::InfiniteFuture() || served_at_ < outage_since_) return;
+    *plan_.mutable_outage() = ToProtoDuration(served_at_ - outage_since_);
   }
 
   void AddCommands(const core::StartOperation& start, const core::Task* task,
@@ -183,6 +228,9 @@ class DryPerformer {
   bool serving_ = false;
   std::vector<core::CheckTask> checks_;
   std::deque<core::StartOperation> starts_;
+  std::multimap<absl::Time, core::StartOperation> under_way_;  // by when they end
+  absl::Time outage_since_ = absl::InfiniteFuture();
+  absl::Time served_at_ = absl::InfinitePast();
   std::map<std::string, bool> planned_;
 };
 

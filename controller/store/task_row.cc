@@ -182,6 +182,8 @@ std::string TaskToJson(const core::Task& task) {
                {"unknownSince", ToMicros(task.unknown_since)},
                {"startedAt", ToMicros(task.started_at)},
                {"endedAt", ToMicros(task.ended_at)},
+               {"applyTookUs", absl::ToInt64Microseconds(task.apply_took)},
+               {"stopTookUs", absl::ToInt64Microseconds(task.stop_took)},
                {"lastOperation", task.last_operation}};
   if (task.operation) json["operation"] = *task.operation;
   if (task.failure) json["failure"] = *task.failure;
@@ -214,6 +216,8 @@ absl::StatusOr<core::Task> TaskFromJson(const std::string& text) {
     task.unknown_since = FromMicros(json.value("unknownSince", ToMicros(absl::InfiniteFuture())));
     task.started_at = FromMicros(json.value("startedAt", past));
     task.ended_at = FromMicros(json.value("endedAt", past));
+    task.apply_took = absl::Microseconds(json.value("applyTookUs", int64_t{0}));
+    task.stop_took = absl::Microseconds(json.value("stopTookUs", int64_t{0}));
     task.last_operation = json.value("lastOperation", "");
     if (json.contains("operation"))
       task.operation = json.at("operation").get<core::StartOperation>();
@@ -226,6 +230,7 @@ std::string NodeToJson(const core::Node& node) {
                {"bootId", node.boot_id},
                {"hostsController", node.hosts_controller},
                {"rebootSince", ToMicros(node.reboot_since)},
+               {"rebootTookUs", absl::ToInt64Microseconds(node.reboot_took)},
                {"reboots", node.reboots},
                {"rebootAsked", node.reboot_asked},
                {"rebootOrdered", node.reboot_ordered},
@@ -240,6 +245,7 @@ absl::StatusOr<core::Node> NodeFromJson(const std::string& text) {
     node.boot_id = json.value("bootId", "");
     node.hosts_controller = json.value("hostsController", false);
     node.reboot_since = FromMicros(json.value("rebootSince", ToMicros(absl::InfinitePast())));
+    node.reboot_took = absl::Microseconds(json.value("rebootTookUs", int64_t{0}));
     node.reboots = json.value("reboots", uint64_t{0});
     node.reboot_asked = json.value("rebootAsked", false);
     node.reboot_ordered = json.value("rebootOrdered", false);

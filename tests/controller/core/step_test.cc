@@ -174,6 +174,29 @@ TEST_F(StepTest, ServesAndIsStill) {
   EXPECT_THAT(Started(), IsEmpty());
 }
 
+TEST_F(StepTest, WhatHasDriftedIsLookedAtAgainBeforeWhatDiedAboveItIsStarted) {
+  Serve();
+  See("driver@a", Sight::kDrifted, "25.0", "chip 1 reports 80E18005");
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kServing);
+  See("serve@a", Sight::kAbsent, "", "no server process");
+  EXPECT_THAT(checks_, testing::IsSupersetOf({"driver@a", "container@a"}));
+  EXPECT_THAT(Started(), IsEmpty());
+  See("container@a", Sight::kPresent, "c1");
+  EXPECT_THAT(Started(), IsEmpty()) << "the chip has not been looked at";
+  See("driver@a", Sight::kDrifted, "25.0", "chip 1 reports 80E18005");
+  EXPECT_THAT(Started(), ElementsAre("serve@a"));
+}
+
+TEST_F(StepTest, WhatIsLostWaitsForTheRepairOfWhatHadDriftedUnderIt) {
+  Serve();
+  See("driver@a", Sight::kDrifted, "25.0", "chip 1 must be reset");
+  See("serve@a", Sight::kAbsent, "", "no server process");
+  See("container@a", Sight::kPresent, "c1");
+  See("driver@a", Sight::kAbsent, "", "chip 1 must be reset");
+  EXPECT_THAT(Started(), testing::Not(Contains("serve@a")));
+}
+
 TEST_F(StepTest, ADearCheckThatStandsIsNotAskedForAgain) {
   Serve();
   Graph dear = SmallGraph();

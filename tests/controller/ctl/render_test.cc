@@ -146,6 +146,19 @@ This ends serving while it lasts.
 )");
 }
 
+TEST(RenderPlanTest, SaysHowLongItWillNotServeAndWhatItDoesNotKnow) {
+  v1::Plan plan;
+  plan.add_steps()->set_task("serve@node-a");
+  plan.set_interrupts_service(true);
+  plan.mutable_outage()->set_seconds(40);
+  plan.mutable_outage()->set_nanos(1);
+  EXPECT_THAT(RenderPlan(plan, At(kNow)),
+              HasSubstr("This ends serving for about 41s, as long as it took the last time.\n"));
+  plan.add_never_run("reboot@node-a");
+  EXPECT_THAT(RenderPlan(plan, At(kNow)),
+              HasSubstr("; beside that the time is not known of reboot@node-a.\n"));
+}
+
 TEST(RenderControlTest, SaysExactlyWhatEndsAndWhatGoesOn) {
   v1::Rollout rollout = Halfway();
   AddTask(rollout, "model", "node-a", v1::Task::RUNNING).set_cancelling(true);

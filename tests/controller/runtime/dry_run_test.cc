@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "controller/core/step.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/simulation/deployment.h"
@@ -16,9 +17,11 @@ namespace {
 using testing::Contains;
 using testing::HasSubstr;
 
-// A plan for two nodes on which every Check says `state`, but those of `others`.
-v1::Plan PlanWhere(v1::Observation::State state,
-                   std::map<std::string, v1::Observation::State> others = {}) {
+using Sights = std::map<std::string, v1::Observation::State>;
+
+// A plan for two nodes on which every Check says `state`, but those of `others`, where something
+// else stands.
+DryRunInput InputWhere(v1::Observation::State state, Sights others = {}) {
   DryRunInput input;
   input.state.deployment = "qwen";
   input.plan = stages::PlanOf(simulation::MakeDeployment(2), 1);
@@ -34,11 +37,34 @@ v1::Plan PlanWhere(v1::Observation::State state,
       seen.mutable_observation()->set_state(other == others.end() ? state : other->second);
       if (seen.observation().state() == v1::Observation::PRESENT)
         seen.mutable_observation()->set_token("there");
+      else if (other != others.end())
+        seen.mutable_observation()->set_token("another");
       seen.mutable_observation()->set_reason("not there");
     }
     return absl::StatusOr<v1::CheckReply>(reply);
   };
-  return DryRun(std::move(input));
+  return input;
+}
+
+v1::Plan PlanWhere(v1::Observation::State state, Sights others = {}) {
+  return DryRun(InputWhere(state, std::move(others)));
+}
+
+// Two nodes that serve what InputWhere plans.
+core::State Serving(const DryRunInput& input) {
+  core::State state = input.state;
+  const auto step = [&state, &input](auto what) {
+    core::Step(state, {input.now, std::move(what)});
+  };
+  step(core::SpecApplied{input.plan.graph});
+  for (const DryRunInput::Node& node : input.nodes)
+    step(core::NodeConnected{node.name, node.boot_id});
+  for (core::Task& task : state.tasks) {
+    const core::Observation there = {.sight = core::Sight::kPresent, .token = "there"};
+    step(core::Observed{task.plan.id, core::StampOf(state, task), there});
+  }
+  EXPECT_TRUE(core::IsServing(state));
+  return state;
 }
 
 const v1::Plan::Commands* Find(const v1::Plan& plan, const std::string& task) {
@@ -90,6 +116,36 @@ TEST(DryRunTest, WhatIsSkippedStandsInItsPlaceBetweenWhatIsRun) {
   EXPECT_LT(std::find(tasks.begin(), tasks.end(), "driver@node-0"),
             std::find(tasks.begin(), tasks.end(), "container@node-0"));
   EXPECT_FALSE(Find(plan, "driver@node-1")->skipped());
+}
+
+TEST(DryRunTest, AnOutageIsTheLongestWayFromTheFirstStopToTheProbe) {
+  Sights another;
+  for (const char* task : {"image@node-0", "image@node-1", "container@node-0", "container@node-1",
+                           "ray-head@node-0", "ray-worker@node-1", "serve@node-0"}) {
+    another[task] = v1::Observation::ABSENT;
+  }
+  DryRunInput input = InputWhere(v1::Observation::PRESENT, another);
+  input.state = Serving(input);
+  for (core::Task& task : input.state.tasks) {
+    // While the old server answers the images are loaded: that is no outage.
+    if (task.plan.stage == "image") task.apply_took = absl::Minutes(10);
+    if (!task.plan.running) continue;
+    task.stop_took = absl::Seconds(1);
+    task.apply_took = absl::Seconds(task.plan.id == "container@node-1" ? 7 : 5);
+  }
+  const v1::Plan plan = DryRun(std::move(input));
+  // serve, ray-worker and ray-head are stopped, the head's container, ray-head, ray-worker and serve
+  // started; the worker's slower container is made beside that.
+  EXPECT_EQ(plan.outage().seconds(), 3 + 4 * 5);
+  EXPECT_THAT(plan.never_run(), testing::IsEmpty());
+}
+
+TEST(DryRunTest, AnOutageSaysOfWhatItDoesNotKnowTheTime) {
+  DryRunInput input = InputWhere(v1::Observation::PRESENT, {{"serve@node-0", v1::Observation::ABSENT}});
+  input.state = Serving(input);
+  for (core::Task& task : input.state.tasks) task.seen_stamp.clear();
+  const v1::Plan plan = DryRun(std::move(input));
+  EXPECT_THAT(plan.never_run(), testing::ElementsAre("serve@node-0"));
 }
 
 TEST(DryRunTest, CommandsAreGivenOnlyWhenAskedFor) {
