@@ -87,7 +87,7 @@ class Reader {
   void ReadCard(int card) {
     where_ = absl::StrCat("NPU ", card);
     int devices = 0;
-    if (!Succeeds("number of chips", functions_.get_device_num_in_card(card, &devices))) return;
+    if (!Succeeds(kChipsReading, functions_.get_device_num_in_card(card, &devices))) return;
     for (int device = 0; device < std::clamp(devices, 0, 16); ++device) {
       int type = kNpu;
       if (functions_.get_device_type != nullptr &&
@@ -182,7 +182,7 @@ class Reader {
     std::array<ProcessMemory, kMaxProcesses> processes{};
     int count = 0;
     if (functions_.get_device_resource_info == nullptr ||
-        !Succeeds("processes",
+        !Succeeds(kProcessesReading,
                   functions_.get_device_resource_info(card, device, processes.data(), &count))) {
       return;
     }
@@ -195,7 +195,7 @@ class Reader {
 
   bool Succeeds(absl::string_view what, int code) {
     if (code == 0) return true;
-    if (inventory_.warnings_size() < 20) {
+    if (inventory_.warnings_size() < kMaxDcmiWarnings) {
       inventory_.add_warnings(
           absl::StrCat(where_, where_.empty() ? "" : ": ", what, " was not read. ret is ", code));
     }

@@ -58,6 +58,11 @@ class DcmiLibrary {
   DcmiFunctions functions_;
 };
 
+// Of the warnings of ReadDcmi: how many there are at most, and the names of two readings in them.
+inline constexpr int kMaxDcmiWarnings = 20;
+inline constexpr char kChipsReading[] = "number of chips";
+inline constexpr char kProcessesReading[] = "processes";
+
 // Reads all chips. Unavailable, with the code, when dcmi_init or the card list fails; a single
 // reading that fails is absent, with a warning.
 absl::StatusOr<v1::Inventory> ReadDcmi(const DcmiFunctions& functions);

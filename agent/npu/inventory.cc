@@ -16,7 +16,7 @@ namespace npufleet::npu {
 namespace {
 
 // The table says how a chip is in one word, which may be a zero of a failed query; the answer for
-// one chip says it with its codes.
+// one chip says it with its codes. An OK has none that matter: the word is that of the worst alarm.
 void AskForHealth(host::Host& host, v1::Inventory& inventory) {
   for (v1::Chip& chip : *inventory.mutable_chips()) {
     if (chip.health() == v1::Chip::OK || chip.health() == v1::Chip::GONE) continue;

@@ -8,9 +8,7 @@
 
 namespace npufleet::npu {
 
-absl::StatusOr<host::ProcessResult> RunNpuTool(host::Host& host,
-                                               const std::vector<std::string>& argv,
-                                               absl::Duration deadline) {
+host::ProcessOptions NpuToolOptions(const host::Host& host, absl::Duration deadline) {
   static constexpr const char* kFolders[] = {"/usr/local/Ascend/driver/lib64/driver",
                                              "/usr/local/Ascend/driver/lib64/common",
                                              "/usr/local/Ascend/driver/lib64", "/usr/local/dcmi"};
@@ -23,7 +21,13 @@ absl::StatusOr<host::ProcessResult> RunNpuTool(host::Host& host,
   host::ProcessOptions options;
   options.environment["LD_LIBRARY_PATH"] = absl::StrJoin(folders, ":");
   options.deadline = deadline;
-  return host.subprocess->Run(argv, options);
+  return options;
+}
+
+absl::StatusOr<host::ProcessResult> RunNpuTool(host::Host& host,
+                                               const std::vector<std::string>& argv,
+                                               absl::Duration deadline) {
+  return host.subprocess->Run(argv, NpuToolOptions(host, deadline));
 }
 
 }  // namespace npufleet::npu

@@ -15,6 +15,9 @@
 
 namespace npufleet::npu {
 
+// The library path of the driver, and `deadline`.
+host::ProcessOptions NpuToolOptions(const host::Host& host, absl::Duration deadline);
+
 // As Subprocess::Run, with the library path of the driver. The tools hang when a chip does: the
 // deadline kills them.
 absl::StatusOr<host::ProcessResult> RunNpuTool(host::Host& host,

@@ -131,6 +131,24 @@ const std::vector<Signature>& Signatures() {
       {"UPG-03", "", "blocked for more than (\\d+) seconds", kReboot, "", 60,
        "A process is stuck in the driver for {1} s: the node must reboot."},
 
+      // --- reset of a chip: npu_chip_set.c, npu_card_set.c and npu_set_print.c of hicann/driver
+      {"NPU-01", "npu", R"(Another user is resetting the NPU)", kTransient, "", 60,
+       "Somebody else resets a chip of this node: it is tried again."},
+      {"NPU-02", "npu", R"(User aborts reset (\w+) by (?:inband|outband))", kOperator, "", 60,
+       "npu-smi asked more than we answer: reset the chip by hand (npu-smi set -t reset -i N -c 0 "
+       "-m 1)."},
+      {"NPU-03", "npu", "In the vNPU scenario, this device does not support setting reset",
+       kOperator, "", 70,
+       "The chips are split (vNPU) and cannot be reset so: take the split away, or reboot the node "
+       "by hand."},
+      {"NPU-04", "npu",
+       "This device does not support setting reset|Chip reset is not supported|This command cannot "
+       "be executed on a (?:common container|container|VM)",
+       kReboot, "", 60, "This node cannot reset a chip by npu-smi: it is rebooted instead."},
+      {"NPU-05", "npu",
+       "Failed to (?:start prereset|reset|rescan) (?:card|chip|server)|Please reboot OS to reset",
+       kReboot, "", 50, "The reset failed: the node is rebooted."},
+
       // --- fabric
       {"NET-01", "fabric serve", "link status: ?DOWN", kHardware, "", 50,
        "The link of the chip is down: check module, cable and switch; hccn_tool -i N -cfg recovery "
@@ -455,10 +473,10 @@ const std::vector<Signature>& Signatures() {
       {"RUN-09", "npu serve probe", "(?i)event[_ ]id[=: \\[]*0x(80E18402|80E3A201|80E0020B)",
        kHardware, "", 70, "The NPU must be replaced (fault {1})."},
       {"RUN-10", "serve probe", "(?i)event[_ ]id[=: \\[]*0x(80E01801|8C204E00)", kRedo, "serve", 60,
-       "HBM ECC error (fault {1}): reset the NPU if it comes again."},
+       "HBM ECC error (fault {1}): the server is started again; reset the NPU if it comes again."},
       {"RUN-11", "npu serve probe",
        "(?i)event[_ ]id[=: \\[]*0x(80CF8009|80BD8008|80F78008|80E38008)", kRedo, "container", 60,
-       "The NPU needs a reset (fault {1}): npu-smi set -t reset."},
+       "The NPU needs a reset (fault {1}): it gets one once nothing uses the chips."},
       {"RUN-13", "probe", R"(The model `?(\S+?)`? does not exist)", kConfig, "", 50,
        "The server knows no model {1}: engine.servedModelName differs."},
       {"RUN-14", "serve probe",

@@ -281,6 +281,82 @@ class ToolsTest(Root):
         self.faults(**{"npu-smi": "truncated"})
         self.assertGreater(len(self.npu_smi("info")[1]), whole)
 
+    def test_a_code_comes_with_a_health_that_is_not_ok_in_the_tools_own_spelling(self):
+        self.faults(chip__3__codes="0x80e18005 81078603")
+        self.assertIn("| 3     910B3               | Warning ", self.npu_smi("info")[1])
+        self.assertIn("Error Code                     : 80E18005 81078603", self.npu_smi("info", "-t", "health", "-i", "3", "-c", "0")[1])
+        self.faults(chip__3__codes=float("inf"))  # what json makes of 80E18005
+        status, text = self.npu_smi("info")
+        self.assertEqual(status, 1)
+        self.assertIn("chip.3.codes is a number", text)
+
+    def reset(self, input="y\ny\n", chip="1"):
+        return self.run_in_root(self.root / "usr/local/bin/npu-smi", "set", "-t", "reset", "-i", chip, "-c", "0", "-m", "1", input=input)[:2]
+
+    def codes(self, chip):
+        text = self.npu_smi("info", "-t", "health", "-i", str(chip), "-c", "0")[1]
+        return re.search(r"Error Code +: (.*)", text)[1]
+
+    def test_a_reset_asks_twice_and_ends_the_codes_of_all_chips(self):
+        self.faults(chip__1__codes="80E18005", chip__1__health="Alarm", chip__2__codes="8C03A000", chip__3__missing=True)
+        status, text = self.reset()
+        self.assertEqual(status, 0, text)
+        for line in ("Are you sure you want to continue resetting?(Y/N)\n", "hccs is on, it will reboot all devices, do you want to continue reboot? [y/n]\n",
+                     "\tStatus                         : OK\n", "\tMessage                        : Reset server successfully.\n"):
+            self.assertIn(line, text)
+        self.assertEqual([self.codes(1), self.codes(2)], ["NA", "NA"])
+        self.assertEqual(json.loads(self.text("var/lib/npufleet-doubles/faults.json")), {"chip.3.missing": True})
+
+    def test_a_reset_without_its_answers_is_aborted(self):
+        self.faults(chip__1__codes="80E18005")
+        for input, status, message in (("", 200, "User aborts reset server by inband."), ("n\n", 200, "User aborts"), ("y\nno\nn\n", 200, "User aborts"),
+                                       ("y\n", 211, "Failed to reset server")):
+            self.assertEqual(self.reset(input)[0], status, input)
+            self.assertIn(message, self.reset(input)[1])
+        self.assertEqual(self.codes(1), "80E18005")
+
+    def test_no_reset_while_a_process_uses_a_chip(self):
+        self.faults(chip__1__codes="80E18005", processes=[{"chip": 4, "pid": 4711, "name": "python3", "mb": 100}])
+        status, text = self.reset()
+        self.assertEqual(status, 196)
+        self.assertIn("\tStatus                         : Fail\n\tMessage                        : Failed to reset server\n", text)
+        self.assertEqual(self.codes(1), "80E18005")
+
+    def test_resets_fail_on_command(self):
+        self.faults(chip__1__codes="80E18005", reset={"do": "fail", "times": 1})
+        self.assertIn("Failed to reset server", self.reset()[1])
+        self.assertEqual(self.reset()[0], 0)
+        self.assertEqual(self.codes(1), "NA")
+        self.faults(reset="unsupported")
+        self.assertEqual(self.reset(), (217, "This device does not support setting reset.\n"))
+        self.assertIn("Invalid card id.", self.reset(chip="9")[1])
+
+    def test_a_code_stays_on_command_for_ever_or_until_the_next_boot(self):
+        self.faults(chip__1__codes="80E18005", chip__1__reset="keep")
+        self.assertEqual(self.reset()[0], 0)
+        self.boot("boot-3")
+        self.assertEqual(self.codes(1), "80E18005")
+        self.faults(chip__1__codes="80E18005", chip__1__reset="until-reboot")
+        self.boot("boot-4")
+        self.assertEqual(self.codes(1), "80E18005")
+        self.assertEqual(self.reset()[0], 0)
+        self.assertEqual(self.codes(1), "80E18005")
+        self.boot("boot-5")
+        self.assertEqual(self.codes(1), "NA")
+        self.assertIn("| 1     910B3               | OK ", self.npu_smi("info")[1])
+
+    def test_the_ranks_of_vllm_are_on_their_chips(self):
+        for chip in (2, 5):
+            rank = subprocess.Popen(["ray::RayWorkerWrapper", "-c", "import time; print(flush=True); time.sleep(100)"], executable=sys.executable,
+                                    env=self.environment(ASCEND_RT_VISIBLE_DEVICES="2,5"), stdout=subprocess.PIPE)
+            self.addCleanup(rank.wait)
+            self.addCleanup(rank.kill)
+            self.addCleanup(rank.stdout.close)
+            rank.stdout.readline()
+            self.assertIn(f"Process id:{rank.pid}", self.npu_smi("info", "-t", "proc-mem", "-i", str(chip))[1])
+        self.assertIn("No process in device.", self.npu_smi("info", "-t", "proc-mem", "-i", "0")[1])
+        self.assertEqual(self.reset()[0], 196)
+
     def test_hccn_tool_keeps_addresses_and_tls(self):
         self.assertEqual(self.hccn_tool("-i", "0", "-ip", "-g"), (0, ""))
         self.assertEqual(self.hccn_tool("-i", "0", "-ip", "-s", "address", "198.19.1.10", "netmask", "255.255.0.0")[0], 0)

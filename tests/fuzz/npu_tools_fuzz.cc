@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// npu-smi, hccn_tool and version.info: any text is allowed, and what comes out fits the wire.
+// npu-smi, hccn_tool, fault codes and version.info: any text is allowed, and what comes out fits
+// the wire.
+#include "agent/npu/chip_users.h"
+#include "agent/npu/fault_codes.h"
 #include "agent/npu/hccn.h"
 #include "agent/npu/npu_smi.h"
 #include "tests/fuzz/require.h"
@@ -12,7 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const v1::Inventory inventory = npu::ParseNpuSmiInfo(text);
   Require(v1::Inventory().ParseFromString(inventory.SerializeAsString()));
   Require(inventory.warnings_size() <= 25);
+  const auto users = npu::ParseNpuSmiUsers(text);
+  Require(users.ok() ? inventory.chips_size() > 0 : absl::IsUnavailable(users.status()));
   npu::ParseNpuSmiHealth(text);
+  Require(npu::NormalFaultCode(text).size() >= 8 || !npu::FaultClassOf(text).has_value());
   npu::ParseNpuSmiMapping(text);
   npu::ParseReturnCode(text);
   npu::ParseVersionInfo(text);

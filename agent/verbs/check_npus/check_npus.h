@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether the wanted chips are there. What a chip lacks in the first minutes of a boot is unknown;
-// after that it is hardware.
+// Whether the wanted chips are there, and what their fault codes call for
+// (agent/npu/fault_codes.h); the health word alone decides nothing. What a chip lacks in the first
+// minutes of a boot is unknown; after that it is hardware.
+//
+//   go on, restart the server   present; the code and what is done are facts, and the reason
+//   reset the chip              present while anything uses a chip of the node, or while that
+//                               cannot be seen; then absent, and Apply resets it. A code that stays
+//                               is REBOOT once, and HARDWARE when it stays after that boot, too
+//   replace                     absent, HARDWARE
 #ifndef AGENT_VERBS_CHECK_NPUS_CHECK_NPUS_H_
 #define AGENT_VERBS_CHECK_NPUS_CHECK_NPUS_H_
 

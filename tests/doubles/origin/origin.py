@@ -226,8 +226,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def not_found(self, what):
+        # Debian's apt 2.6 waits 30 s for a body that it has read already, when headers and body come in one read and the connection stays.
         self.send_json({"Code": 10010205001, "Success": False, "Message": f"{what} not found", "error": f"{what} not found"},
-                       404, {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"})
+                       404, {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found", "Connection": "close"})
 
     # Routes.
 
@@ -399,9 +400,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if rate:
                     time.sleep(len(chunk) / rate)
         if kind == "cut":
-            self.close_connection = True
-            self.wfile.flush()
-            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True  # once the request is written down: who sees the end may ask for it
 
 
 def main():
