@@ -1,45 +1,27 @@
 """Runbook 2.1 and 2.2.1: packages by real dnf, yum and apt from repositories of our own, and Docker as three rpms."""
-import tarfile
+from real import rpm
 
 from parts import distribution as dist
-from parts.node import CACHE
 from parts.origin import Origin
 
 DOCKER = "20.10.24"
-NAMES = ["docker-ce", "docker-ce-cli", "containerd.io"]
-
-
-def docker_rpms(work, folder):
-    """The lab's own Docker as its vendor's three packages, and a newer version of them that holds no program."""
-    programs = work / "programs"
-    with tarfile.open(max(CACHE.glob("base-*/docker.tgz"))) as archive:
-        archive.extractall(programs)
-    programs /= "docker"
-    unit = "[Unit]\nDescription=Docker\n[Service]\nType=notify\nExecStart=/usr/bin/dockerd\n[Install]\nWantedBy=multi-user.target\n"
-    parts = {"docker-ce": ("dockerd", "docker-init", "docker-proxy"), "docker-ce-cli": ("docker",),
-             "containerd.io": ("containerd", "containerd-shim-runc-v2", "ctr", "runc")}
-    for name, files in parts.items():
-        content = {f"/usr/bin/{file}": programs / file for file in files}
-        if name == "docker-ce":
-            content["/usr/lib/systemd/system/docker.service"] = unit
-        is_docker = name.startswith("docker")
-        dist.build_rpm(folder, name, DOCKER if is_docker else "1.6.20", content, epoch="3" if is_docker else "",
-                       **({"requires": "containerd.io"} if name == "docker-ce" else {}))
-    for name in NAMES[:2]:
-        dist.build_rpm(folder, name, "99.0.1", epoch="3")
+NAMES = list(rpm.DOCKER_NAMES)
 
 
 def make_repositories(work):
     served = work / "served"
     for folder in ("rpm", "old", "apt"):
         (served / folder).mkdir(parents=True)
-    dist.build_rpm(served / "old", "kernel-tools-roads", "1.0")
-    dist.create_repository(served / "old")
+    rpm.build_rpm(served / "old", "kernel-tools-roads", "1.0")
+    rpm.create_repository(served / "old")
     for name, version, tags in (("wget", "1.21.3", {}), ("kernel-tools-roads", "2.0", {}), ("podman-docker", "4.9.4", {"conflicts": "docker-ce"}),
                                 ("needs-gone", "1.0", {"requires": "libgone.so.1"})):
-        dist.build_rpm(served / "rpm", name, version, **tags)
-    docker_rpms(work, served / "rpm")
-    dist.create_repository(served / "rpm")
+        rpm.build_rpm(served / "rpm", name, version, **tags)
+    rpm.docker_rpms(served / "rpm", dist.base().parent / "docker.tgz", DOCKER)
+    for name in NAMES[:2]:
+        # A newer one, which holds no program.
+        rpm.build_rpm(served / "rpm", name, "99.0.1", epoch="3")
+    rpm.create_repository(served / "rpm")
     debs = [dist.build_deb(served / "apt", "roads-tool", "1.0"), dist.build_deb(served / "apt", "docker-ce", f"5:{DOCKER}-1~debian.12~bookworm"),
             dist.build_deb(served / "apt", "docker-ce", "5:99.0.1-1~debian.12~bookworm"),
             dist.build_deb(served / "apt", "docker-ce-cli", f"5:{DOCKER}-1~debian.12~bookworm"), dist.build_deb(served / "apt", "containerd.io", "1.6.20-1"),
@@ -57,7 +39,7 @@ def install(node, *names, **more):
 
 
 def families(checks, build, work, origin):
-    for what, release, family in (("openEuler", dist.OPENEULER, "dnf"), ("Kylin", dist.KYLIN, "dnf"), ("Rocky", dist.ROCKY, "dnf"), ("CentOS", dist.CENTOS, "yum")):
+    for what, release, family in (("openEuler", rpm.OPENEULER, "dnf"), ("Kylin", dist.KYLIN, "dnf"), ("Rocky", dist.ROCKY, "dnf"), ("CentOS", dist.CENTOS, "yum")):
         with dist.DistributionNode(build, work, release, repository(origin), family) as node:
             outcome = install(node, "wget")
             command = next((line for line in outcome.lines if line.startswith("$ ")), "")
@@ -66,7 +48,7 @@ def families(checks, build, work, origin):
 
 
 def by_dnf(checks, build, work, origin):
-    with dist.DistributionNode(build, work, dist.OPENEULER, repository(origin, "old")) as node:
+    with dist.DistributionNode(build, work, rpm.OPENEULER, repository(origin, "old")) as node:
         checks.succeeds("a package of an older repository", install(node, "kernel-tools-roads"))
         node.write("etc/yum.repos.d/roads.repo", repository(origin))
         checks.succeeds("nothing is updated unless the spec asks", install(node, "wget"), "wget")

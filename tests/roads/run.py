@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 from parts.node import Checks, Failed  # noqa: E402
 
 QUICK = ("images", "models", "obs", "driver", "dcmi", "engine")

@@ -19,28 +19,27 @@ def save_logs(fleet):
             print(f"#   {line[:300]}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options_of(text):
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", required=True)
     parser.add_argument("--engine", choices=["quick", "real"], default="quick")
     parser.add_argument("--chips", type=int, default=2)
     parser.add_argument("--keep", action="store_true", help="leave the lab up when a check failed")
-    options = parser.parse_args()
-    checks, fleet = Checks(), LabFleet(options.build, options.engine, options.chips)
-    can = fleet.lab("check", "--engine", options.engine, check=False)
+    return parser.parse_args()
+
+
+def in_the_lab(options, fleet, body):
+    """body(fleet, checks) on bare nodes; the exit status."""
+    checks = Checks()
+    can = fleet.lab("check", "--engine", options.engine, "--os", fleet.system, check=False)
     if can.returncode == 3:
         print(can.stderr, file=sys.stderr)
         return 3
-    sums = os.path.join(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"), "origin/SHA256SUMS")
     try:
         fleet.down()  # bare nodes, whatever was left
         fleet.up()
         checks.ok("the lab is up", f"{options.engine} engine, {options.chips} chips a node")
-        if check.first_rollout(fleet, checks):
-            check.second_apply(fleet, checks)
-            check.worker_reboot(fleet, checks)
-            if options.engine == "quick":
-                check.image_change(fleet, checks, sums)
+        body(fleet, checks)
     except Failed as error:
         checks.not_ok("the lab", error)
     except Exception:
@@ -50,10 +49,23 @@ def main():
             save_logs(fleet)
         if checks.failed and options.keep:
             print("# the lab is left for inspection (tests/lab/lab status, tests/lab/lab down)", flush=True)
-        else:
-            fleet.lab("down", check=False)
+        elif (ended := fleet.lab("down", check=False)).returncode != 0:
+            checks.not_ok("the lab leaves nothing behind", ended.stderr)
     print(f"# {checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0
+
+
+def roll_out(fleet, checks):
+    if check.first_rollout(fleet, checks):
+        check.second_apply(fleet, checks)
+        check.worker_reboot(fleet, checks)
+        if fleet.engine == "quick":
+            check.image_change(fleet, checks, os.path.join(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"), "origin/SHA256SUMS"))
+
+
+def main():
+    options = options_of(__doc__)
+    return in_the_lab(options, LabFleet(options.build, options.engine, options.chips), roll_out)
 
 
 if __name__ == "__main__":

@@ -247,6 +247,8 @@ class LocalFleet(Fleet):
 class LabFleet(Fleet):
     node_names = ("node-a", "node-b")
     program = TREE / "tests/lab/lab"
+    system = "debian"  # of lab up --os
+    roads = ()         # of make_spec --roads
 
     def __init__(self, build, engine, chips=2):
         self.build, self.engine, self.chips = Path(build), engine, chips
@@ -261,7 +263,7 @@ class LabFleet(Fleet):
         return done
 
     def up(self):
-        self.lab("up", "--engine", self.engine, "--install", self.build)
+        self.lab("up", "--engine", self.engine, "--os", self.system, "--install", self.build)
 
     def down(self):
         self.lab("down")
@@ -273,7 +275,7 @@ class LabFleet(Fleet):
         return self.state / "nodes" / node / "root"
 
     def spec(self, *arguments):
-        return subprocess.run([TREE / "tests/lab/make_spec", "--engine", self.engine, "--chips", str(self.chips), *arguments],
+        return subprocess.run([TREE / "tests/lab/make_spec", "--engine", self.engine, "--chips", str(self.chips), "--roads", ",".join(self.roads), *arguments],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
 
     def reboot(self, node):

@@ -21,6 +21,8 @@ TEST(DriverVersionTest, OlderComesFirst) {
     }
   }
   EXPECT_EQ(CompareDriverVersions("25.2", "25.2.0"), 0);
+  EXPECT_LT(CompareDriverVersions("7.7.t20.0.b200", "7.7.0.1.231"), 0);
+  EXPECT_LT(CompareDriverVersions("7.1.0.5.220", "7.7.t20.0.b200"), 0);
 }
 
 TEST(DriverVersionTest, ARangeHoldsBothItsEnds) {

@@ -17,6 +17,7 @@
 namespace npufleet::spec {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class MakeSpecTest : public ::testing::Test {
@@ -89,11 +90,32 @@ TEST_F(MakeSpecTest, TakesAddressesAndPortsForLoopback) {
   EXPECT_EQ(spec.model().sources(0).modelscope().endpoint(), "http://127.0.0.1:1234");
 }
 
+TEST_F(MakeSpecTest, TakesTheOtherRoadsOfTheRunbook) {
+  absl::StatusOr<v1::Deployment> deployment =
+      ParseDeployment(Run("--roads packages,registry,huggingFace"), "lab");
+  absl::StatusOr<v1::Deployment> others = ParseDeployment(Run(""), "lab");
+  ASSERT_TRUE(deployment.ok() && others.ok()) << deployment.status();
+  v1::DeploymentSpec& spec = *deployment->mutable_spec();
+  EXPECT_THAT(spec.docker().packages().names(),
+              ElementsAre("docker-ce", "docker-ce-cli", "containerd.io"));
+  EXPECT_EQ(spec.image().name(), others->spec().image().name());
+  ASSERT_EQ(spec.image().sources_size(), 1);
+  EXPECT_EQ(spec.image().sources(0).registry(), "198.18.77.1:5000/ascend/vllm-ascend:v0.9.1");
+  EXPECT_EQ(spec.image().credentials_file(), "/root/registry-login.json");
+  ASSERT_EQ(spec.model().sources_size(), 1);
+  EXPECT_EQ(spec.model().sources(0).hugging_face().endpoint(), "http://198.18.77.1:8000");
+  *spec.mutable_docker() = others->spec().docker();
+  *spec.mutable_image() = others->spec().image();
+  *spec.mutable_model() = others->spec().model();
+  EXPECT_EQ(WriteYaml(spec), WriteYaml(others->spec())) << "nothing else changes";
+}
+
 TEST_F(MakeSpecTest, SaysWhatIsMissing) {
   EXPECT_THAT(Run("--sums /nowhere/SHA256SUMS"),
               HasSubstr("make_spec: /nowhere/SHA256SUMS: No such file"));
   EXPECT_NE(exit_status_, 0);
   EXPECT_THAT(Run("--nodes a"), HasSubstr("--nodes needs NAME=ADDRESS"));
+  EXPECT_THAT(Run("--roads carrier-pigeon"), HasSubstr("no road carrier-pigeon"));
 }
 
 }  // namespace

@@ -112,7 +112,8 @@ def sha256_of(file):
 
 def purge():
     """Removes what this lab keeps in the cache, and the engines."""
-    for item in (*layout.CACHE.glob("base-*"), layout.ORIGIN, layout.ENGINES, layout.CACHE / "pip", layout.CACHE / "apt"):
+    for item in (*layout.CACHE.glob("base-*"), *layout.CACHE.glob("dnf-root-*"), layout.ORIGIN, layout.ENGINES, layout.REGISTRY,
+                 layout.CACHE / "pip", layout.CACHE / "apt"):
         shutil.rmtree(item, ignore_errors=True)
     for name in ("sha256-known", "engine.log"):
         (layout.CACHE / name).unlink(missing_ok=True)

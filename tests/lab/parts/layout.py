@@ -13,6 +13,7 @@ ENGINE_BUILD = LAB / "engine/build"
 CACHE = Path(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"))
 ORIGIN = CACHE / "origin"
 ENGINES = CACHE / "engine"
+REGISTRY = CACHE / "registry"
 STATE = Path(os.environ.get("NPUFLEET_LAB", "/var/lib/npufleet-lab"))
 GLOBAL_LOCK = Path("/run/npufleet-lab.lock")
 
@@ -21,7 +22,7 @@ BRIDGE = "labbr0"
 HOST_ADDRESS = "198.18.77.1"
 PREFIX = 24
 NIC = "enp67s0f0"
-ORIGIN_PORT = 8000
+ORIGIN_PORT, REGISTRY_PORT = 8000, 5000
 ORIGIN_URL = f"http://{HOST_ADDRESS}:{ORIGIN_PORT}"
 CONTROLLER_PORT, AGENT_PORT = 7601, 7602
 

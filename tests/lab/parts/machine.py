@@ -9,10 +9,11 @@ from .layout import CannotBoot
 from .shell import run, succeeds, systemd_is_pid_1
 
 CGROUPS = Path("/sys/fs/cgroup")
+RPM_TOOLS = ["rpmbuild", "createrepo_c", "docker-registry", "openssl"]  # for nodes that are rpm systems
 GIGABYTES = {"none": 6, "quick": 8, "real": 24}
 
 
-def reasons_against(engine="none"):
+def reasons_against(engine="none", system="debian"):
     """Why this machine cannot boot nodes: one line each, empty if it can."""
     if os.geteuid() != 0:
         return ["not root: systemd-nspawn, network namespaces and mounts need it"]
@@ -23,9 +24,11 @@ def reasons_against(engine="none"):
     tools = ["systemd-nspawn", "ip", "nsenter", "unshare", "cp", "mount"]
     if not list(layout.CACHE.glob("base-*/base")):
         tools.append("mmdebstrap")
+    if system == "openeuler":
+        tools += RPM_TOOLS
     for tool in tools:
         if not shutil.which(tool):
-            reasons.append(f"{tool} is not installed: apt-get install $(grep -v '^#' tests/lab/packages)")
+            reasons.append(f"{tool} is not installed: apt-get install $(grep -hv '^#' tests/lab/packages tests/roads/packages)")
     if reasons:
         return reasons
     if not succeeds("unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "mount", "-t", "tmpfs", "lab", "/mnt"):
@@ -66,8 +69,8 @@ def disk_reasons(engine):
     return reasons
 
 
-def check(engine="none"):
-    reasons = reasons_against(engine)
+def check(engine="none", system="debian"):
+    reasons = reasons_against(engine, system)
     if reasons:
         raise CannotBoot(reasons)
 

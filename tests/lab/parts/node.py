@@ -47,37 +47,41 @@ def is_installed(node):
 
 
 def mount_root(node):
-    """Mounts the node's root: an overlay over the base image, or nothing where it was copied."""
+    """Mounts the node's root: an overlay over the base image and what was laid on it, or nothing where it was copied."""
     upper, work = node.directory / "upper", node.directory / "work"
     if upper.exists() and not os.path.ismount(node.root):
-        base = (node.directory / "base").read_text().strip()
-        run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={base},upperdir={upper},workdir={work}", node.root)
+        lower = (node.directory / "base").read_text().strip()
+        run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", node.root)
 
 
-def make_root(node, image):
+def make_root(node, layers):
     """A root of the node's own. Docker's directory is none of the overlay: overlays do not nest."""
     shutil.rmtree(node.directory, ignore_errors=True)
     for name in ("root", "upper", "work", "docker"):
         (node.directory / name).mkdir(parents=True)
     (node.directory / "upper").chmod(0o755)
-    write_atomically(node.directory / "base", f"{image}\n")
+    write_atomically(node.directory / "base", f"{':'.join(map(str, reversed(layers)))}\n")
     try:
         mount_root(node)
     except LabError:
+        if len(layers) > 1:
+            raise
         say(f"{node.name}: no overlay on this file system, copying the base image")
         (node.directory / "upper").rmdir()
         node.root.rmdir()
-        run("cp", "-a", image, node.root, timeout=600)
+        run("cp", "-a", layers[0], node.root, timeout=600)
 
 
-def create(node, image, chips):
-    """Makes a bare server of the node. Does nothing but mount it if it is there."""
+def create(node, layers, chips, furnish):
+    """Makes a bare server of the node, from the base image and what is laid on it; furnish(node) adds the system's own files.
+    Does nothing but mount it if it is there."""
+    installed_from = " ".join([layers[0].parent.name, *(layer.name for layer in layers[1:])])
     if is_installed(node):
-        if (node.directory / "image").read_text().strip() != image.parent.name:
+        if (node.directory / "image").read_text().strip() != installed_from:
             say(f"{node.name} was installed from another base image; `lab down` and `lab up` renew it")
         mount_root(node)
         return
-    make_root(node, image)
+    make_root(node, layers)
     (node.root / "etc/hostname").write_text(f"{node.name}\n")
     (node.root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
     names = "".join(f"{other.address} {other.name}\n" for other in layout.NODES)
@@ -93,7 +97,8 @@ def create(node, image, chips):
         f"address_{chip}={node.fabric}{10 + chip}\nnetmask_{chip}=255.255.0.0\nnetdetect_{chip}={node.fabric}1\n"
         f"gateway_{chip}={node.fabric}1\nsend_arp_status_{chip}=1\n" for chip in range(chips)))
     write_atomically(node.directory / "chips", f"{chips}\n")
-    write_atomically(node.directory / "image", f"{image.parent.name}\n")
+    furnish(node)
+    write_atomically(node.directory / "image", f"{installed_from}\n")
 
 
 def nspawn_arguments(node):
@@ -251,8 +256,9 @@ def reboot(node):
 
 
 def unmount_root(node):
-    if os.path.ismount(node.root):
-        wait_until(lambda: run("umount", node.root, check=False).returncode == 0, 20, f"{node.root} to be unmounted")
+    """Of a node that is off. The kernel lets go of what ended with it up to a minute later, and nobody needs to wait for that."""
+    if os.path.ismount(node.root) and run("umount", node.root, check=False).returncode != 0:
+        run("umount", "--lazy", node.root)
 
 
 def journal_argv(node, unit):

@@ -4,17 +4,16 @@ import os
 import shutil
 import subprocess
 import tempfile
-import textwrap
 from pathlib import Path
 
-from .node import CACHE, Failed, Node, Program
+from real.rpm import TOOLS, dnf_layer, mount
 
-OPENEULER = 'NAME="openEuler"\nID="openEuler"\nVERSION_ID="22.03"\n'
+from .node import CACHE, Node, Program
+
 KYLIN = 'NAME="Kylin Linux Advanced Server"\nID="kylin"\nVERSION_ID="V10"\n'
 CENTOS = 'NAME="CentOS Linux"\nID="centos"\nID_LIKE="rhel fedora"\nVERSION_ID="7"\n'
 ROCKY = 'NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\n'
 DEBIAN = 'NAME="Debian GNU/Linux"\nID=debian\nVERSION_ID="12"\n'
-ADDED = ("dnf", "rpm")
 
 
 def cannot():
@@ -23,51 +22,12 @@ def cannot():
         return "only root can mount and chroot"
     if not list(CACHE.glob("base-*/base")):
         return f"no base image in {CACHE}: tests/lab/lab up makes it"
-    missing = [program for program in ("rpmbuild", "createrepo_c", "dpkg-deb") if not shutil.which(program)]
+    missing = [program for program in (*TOOLS, "dpkg-deb") if not shutil.which(program)]
     return f"apt-get install rpm createrepo-c (there is no {', '.join(missing)})" if missing else ""
-
-
-def mount(*arguments):
-    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failed(f"mount {' '.join(map(str, arguments))}: {done.stderr}")
 
 
 def base():
     return max(CACHE.glob("base-*/base"), key=lambda path: path.stat().st_mtime)
-
-
-def dnf_layer():
-    """What dnf and rpm add to the base image, a folder; made once and kept."""
-    name = hashlib.sha256(f"{base().parent.name} {ADDED}".encode()).hexdigest()[:12]
-    layer = CACHE / f"dnf-root-{name}"
-    if layer.exists():
-        return layer
-    work = Path(tempfile.mkdtemp(prefix=".dnf-root-", dir=CACHE))
-    upper, root = work / "upper", work / "root"
-    for folder in (upper, work / "work", root):
-        folder.mkdir(mode=0o755)
-    mount("-t", "overlay", "overlay", "-o", f"lowerdir={base()},upperdir={upper},workdir={work / 'work'}", root)
-    try:
-        mount("--bind", "/proc", root / "proc")
-        shutil.copytree("/etc/apt/apt.conf.d", root / "etc/apt/apt.conf.d", dirs_exist_ok=True)
-        kept = (root / "etc/resolv.conf").read_bytes()
-        shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-        apt = "apt-get -q -o APT::Sandbox::User=root"
-        done = subprocess.run(["chroot", root, "sh", "-c", f"{apt} update && {apt} install -y --no-install-recommends {' '.join(ADDED)} && apt-get clean"],
-                              env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Failed(f"no dnf for the nodes: {done.stderr[-1500:]}")
-        (root / "etc/resolv.conf").write_bytes(kept)
-        for file in Path("/etc/apt/apt.conf.d").iterdir():
-            (root / "etc/apt/apt.conf.d" / file.name).unlink()
-    finally:
-        subprocess.run(["umount", root / "proc"], check=False, capture_output=True)
-        subprocess.run(["umount", root], check=False, capture_output=True)
-        if (upper / "usr/bin/dnf").exists() or (upper / "usr/bin/dnf").is_symlink():
-            os.rename(upper, layer)
-        shutil.rmtree(work, ignore_errors=True)
-    return layer
 
 
 SYSTEMCTL = '''#!/usr/bin/env python3
@@ -93,7 +53,9 @@ if words[:1] in (["stop"], ["restart"]) and alive():
 if words[:1] in (["start"], ["restart"]):
     line = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
     with open("/var/log/dockerd.log", "ab") as log:
-        started = subprocess.Popen(line.removeprefix("ExecStart=").split(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        # Neither a socket of systemd's nor a containerd that it started is here.
+        argv = [word for word in line.removeprefix("ExecStart=").split() if word not in ("-H", "fd://") and not word.startswith("--containerd=")]
+        started = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     pid.write_text(str(started.pid))
 '''
 
@@ -105,7 +67,7 @@ class DistributionNode(Node):
         self.folder = Path(tempfile.mkdtemp(prefix="dist-", dir=work))
         for name in ("upper", "work", "root"):
             (self.folder / name).mkdir(mode=0o755)
-        lower = f"{dnf_layer()}:{base()}" if family != "apt" else base()
+        lower = f"{dnf_layer(base(), CACHE)}:{base()}" if family != "apt" else base()
         self.mounts = []
         self.mount("-t", "overlay", "overlay", "-o", f"lowerdir={lower},upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}",
                    self.folder / "root")
@@ -155,47 +117,6 @@ class DistributionNode(Node):
             subprocess.run(["umount", "-R", target], check=False, capture_output=True)
             subprocess.run(["umount", "-l", "-R", target], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def build_rpm(folder, name, version, files=None, epoch="", **tags):
-    """An rpm in `folder` with {path: content or source file}."""
-    top = Path(tempfile.mkdtemp(prefix="rpm-", dir=folder.parent))
-    content = top / "content"
-    for path, source in (files or {f"/usr/share/roads/{name}": f"{name} {version}\n"}).items():
-        target = content / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(source, Path):
-            shutil.copy(source, target)
-        else:
-            target.write_text(source)
-    names = "\n".join("/" + str(file.relative_to(content)) for file in sorted(content.rglob("*")) if file.is_file())
-    extra = "".join(f"{tag.capitalize()}: {value}\n" for tag, value in tags.items()) + (f"Epoch: {epoch}\n" if epoch else "")
-    spec = top / "package.spec"
-    spec.write_text(textwrap.dedent(f"""\
-        Name: {name}
-        Version: {version}
-        Release: 1.roads
-        Summary: {name} of the roads
-        License: Apache-2.0
-        BuildArch: x86_64
-        AutoReqProv: no
-        {{extra}}%description
-        {name}
-        %install
-        cp -a {content}/. %{{{{buildroot}}}}/
-        %files
-        {{names}}
-        """).format(extra=extra, names=names))
-    done = subprocess.run(["rpmbuild", "-bb", "--define", f"_topdir {top}", "--define", f"_rpmdir {folder}", "--define", "_binary_payload w1.gzdio",
-                           "--define", "__os_install_post %{nil}", "--define", "debug_package %{nil}", "--target", "x86_64", spec],
-                          capture_output=True, text=True, check=False)
-    shutil.rmtree(top)
-    if done.returncode != 0:
-        raise Failed(f"rpmbuild {name}: {done.stderr[-1500:]}")
-
-
-def create_repository(folder):
-    subprocess.run(["createrepo_c", "--quiet", folder], check=True, capture_output=True)
 
 
 def build_deb(folder, name, version, **fields):

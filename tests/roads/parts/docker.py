@@ -1,14 +1,11 @@
 """A dockerd of our own (Debian's, as the lab keeps it), and Debian's docker-registry with TLS and a login."""
-import base64
-import crypt
-import json
 import os
 import shutil
-import ssl
 import subprocess
 import tarfile
-import urllib.error
-import urllib.request
+
+from real import registry
+from real.registry import login_file
 
 from .node import CACHE, Failed, Program, until
 
@@ -22,7 +19,7 @@ def cannot():
         return "only root can run dockerd"
     if not list(CACHE.glob("base-*/docker.tgz")):
         return f"no docker.tgz in {CACHE}: tests/lab/lab up makes it"
-    if not shutil.which("docker-registry"):
+    if not shutil.which(registry.PROGRAM):
         return "apt-get install docker-registry"
     return ""
 
@@ -42,37 +39,16 @@ class Address:
             subprocess.run(["ip", "address", "del", f"{ADDRESS}/32", "dev", "lo"], check=False)
 
 
-def openssl(*arguments):
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, stdin=subprocess.DEVNULL)
-
-
 def make_authority(folder, name):
-    """A CA and a certificate of it for ADDRESS: (ca, certificate, key)."""
-    ca, ca_key, request, certificate, key = (folder / f"{name}-{part}.pem" for part in ("ca", "ca-key", "request", "certificate", "key"))
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *curve, "-keyout", ca_key, "-out", ca, "-days", "2", "-subj", f"/CN={name}")
-    openssl("req", *curve, "-keyout", key, "-out", request, "-subj", f"/CN={ADDRESS}")
-    extensions = folder / f"{name}.cnf"
-    extensions.write_text(f"subjectAltName=IP:{ADDRESS}\n")
-    openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate)
-    return ca, certificate, key
+    return registry.make_authority(folder, name, ADDRESS)
 
 
-class Registry:
+class Registry(registry.Registry):
+    """One that runs, with a login or without."""
+
     def __init__(self, work, name, authority, user="", password=""):
-        ca, certificate, key = authority
-        self.ca, self.user, self.password = ca, user, password
-        self.port = 5443 if user else 5444
-        self.name = f"{ADDRESS}:{self.port}"
-        login = ""
-        if user:
-            passwords = work / f"{name}.htpasswd"
-            passwords.write_text(f"{user}:{crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
-            login = f"auth:\n  htpasswd:\n    realm: roads\n    path: {passwords}\n"
-        (work / f"{name}.yml").write_text(
-            f"version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: {work / name}\n  delete:\n    enabled: true\n"
-            f"http:\n  addr: {self.name}\n  tls:\n    certificate: {certificate}\n    key: {key}\n{login}")
-        self.argv = ["docker-registry", "serve", work / f"{name}.yml"]
+        (work / name).mkdir()
+        super().__init__(work / name, f"{ADDRESS}:{5443 if user else 5444}", authority, work / name / "storage", user, password)
         self.log = work / f"{name}.log"
         self.start()
 
@@ -80,47 +56,8 @@ class Registry:
         self.program = Program(self.argv, self.log)
         self.program.wait_for(self.answers, 20, "the registry")
 
-    def answers(self):
-        try:
-            self.request("GET", "/v2/")
-            return True
-        except urllib.error.HTTPError:
-            return True
-        except OSError:
-            return False
-
-    def request(self, method, path, body=None, content_type=""):
-        """An answer of the registry, from one who is logged in: (body, headers)."""
-        headers = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
-        if content_type:
-            headers["Content-Type"] = content_type
-        if self.user:
-            headers["Authorization"] = "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}),
-                                             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.ca)))
-        request = urllib.request.Request(f"https://{self.name}{path}", body, headers, method=method)
-        with opener.open(request, timeout=10) as answer:
-            return answer.read(), answer.headers
-
-    def put_list(self, repository, tag, of_tag, architecture):
-        """A manifest list that names one image, for one architecture."""
-        manifest, headers = self.request("GET", f"/v2/{repository}/manifests/{of_tag}")
-        kind = "application/vnd.docker.distribution.manifest.list.v2+json"
-        document = {"schemaVersion": 2, "mediaType": kind, "manifests": [
-            {"mediaType": headers["Content-Type"], "size": len(manifest), "digest": headers["Docker-Content-Digest"],
-             "platform": {"architecture": architecture, "os": "linux"}}]}
-        self.request("PUT", f"/v2/{repository}/manifests/{tag}", json.dumps(document).encode(), kind)
-
-    def digest(self, repository, tag):
-        return self.request("GET", f"/v2/{repository}/manifests/{tag}")[1]["Docker-Content-Digest"]
-
     def end(self):
         self.program.end()
-
-
-def login_file(registry, user, password):
-    """What docker login writes."""
-    return json.dumps({"auths": {registry: {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}}})
 
 
 class Dockerd:

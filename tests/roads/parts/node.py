@@ -11,13 +11,11 @@ import time
 import uuid
 from pathlib import Path
 
+from real import Failed
+
 TREE = Path(__file__).resolve().parent.parent.parent.parent
 CACHE = Path(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"))
 SUPPRESSED = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "NOTIFY_SOCKET")
-
-
-class Failed(Exception):
-    """What does not hold, in a line."""
 
 
 def until(condition, seconds, what):
