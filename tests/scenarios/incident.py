@@ -13,6 +13,7 @@ from datetime import datetime
 from scenario import Failed, NAME, until
 
 HEAD, WORKER = "node-a", "node-b"
+RUNNING = ("container", "ray-head", "ray-worker", "serve")
 SERVE = {"serve@node-a", "probe@node-a"}
 # What stands on what: the closure of a loss.
 ON_WORKER = {"ray-worker@node-b", *SERVE}
@@ -36,6 +37,7 @@ class Measured:
     """Of one row. Seconds; None: not of this kind of event."""
     row: str
     event: str
+    engine: str
     rerun: list = field(default_factory=list)    # operations that changed something, by task
     stopped: list = field(default_factory=list)
     noticed: float = None     # from the event
@@ -48,7 +50,7 @@ class Measured:
 
 class Incident:
     def __init__(self, fleet, row, event):
-        self.fleet, self.measured = fleet, Measured(row, event)
+        self.fleet, self.measured = fleet, Measured(row, event, fleet.engine)
         self.tokens, self.boots = fleet.tokens(), fleet.boot_ids()
         self.known = {node: {item["id"] for item in items} for node, items in fleet.all_operations().items()}
         self.last_event = max((int(event["id"]) for event in self.events(0)), default=0)
@@ -78,8 +80,16 @@ class Incident:
     def wait_noticed(self, seconds=60):
         return until(lambda: self.noted("Incident"), seconds, f"{self.measured.row} to be noticed", period=0.5)
 
-    def wait_recovered(self, seconds=240):
+    def outage(self):
+        """Seconds from the first command that ended serving to serving again."""
+        serving = [when(event["time"]) for event in self.noted("Serving")]
+        disturbing = [item["accepted"] for item in self.operations() if item["action"] == "STOP" or item["task"].split("@")[0] in RUNNING]
+        return serving[-1] - disturbing[0] if serving and disturbing else 0
+
+    def wait_recovered(self, seconds=None):
         """Until it serves again after it was noticed that it did not."""
+        seconds = seconds or (240 if self.fleet.engine == "quick" else 600)
+
         def again():
             incidents, serving = self.noted("Incident"), self.noted("Serving")
             return incidents and serving and int(serving[-1]["id"]) > int(incidents[-1]["id"]) and self.fleet.is_serving()

@@ -6,6 +6,7 @@ from the agents' journals, and the times. A row fails when anything else was re-
 
   ROW…        only these (names as --list prints them)
   --all       the long ones, too (a cable that is cut for five minutes)
+  --engine real   real vLLM; without a ROW: those of REAL
   --rounds N  all of it N times
   --here      in the lab that is up and serves; it is left as it is
   --record F  adds the measurements to F (JSON); tests/scenarios/recovery_report.py makes docs/recovery.md of them
@@ -43,26 +44,36 @@ ROWS = {
     "rank-dies": processes.rank_dies,
     "cut-5s": nodes.cut_short,
     "cut-30s": nodes.cut_half_minute,
+    "cut-2min": nodes.cut_two_minutes,
     "cut-5min": nodes.cut_five_minutes,
     "dockerd-restarted": processes.dockerd_restarted,
     "dockerd-stopped": processes.dockerd_stopped,
     "agent-killed": program.agent_killed,
     "agent-restarted": program.agent_restarted,
+    "agent-upgraded": program.agent_upgraded,
     "controller-killed": program.controller_killed,
     "controller-disk-full": program.disk_full,
     "database-corrupt": program.database_corrupt,
     "model-truncated": artifacts.model_truncated,
+    "model-changed": artifacts.model_changed,
+    "origin-down": artifacts.origin_down,
     "origin-fails": artifacts.origin_fails,
-    "chip-fault": artifacts.chip_fault,
+    "chip-restart": artifacts.chip_restart,
+    "chip-reset": artifacts.chip_reset,
+    "chip-replace": artifacts.chip_replace,
     "chip-vanishes": artifacts.chip_vanishes,
     "chips-settle": artifacts.chips_settle,
+    "chips-settle-3min": artifacts.chips_settle_three_minutes,
     "server-flag": changes.server_flag,
     "image-tag": changes.image_tag,
     "nic": changes.nic_changed,
     "driver-torn": changes.driver_torn,
     "docker-by-hand": changes.docker_by_hand,
+    "operators-at-once": changes.operators_at_once,
 }
-LONG = ("cut-5min",)
+LONG = ("cut-2min", "cut-5min", "chips-settle-3min")
+# On real vLLM: each start of it takes a minute.
+REAL = ("worker-reboot", "head-reboot", "cut-2min")
 QUICK_PROBE = (("    deadline: 2m\n", "    deadline: 5s\n"), ("    period: 1m\n", "    period: 5s\n"))
 
 
@@ -117,14 +128,21 @@ class RecoveryFleet(LabFleet):
             self.do("node-a", "systemctl", "restart", "npufleet-controller.service")
 
 
+def first_rollout(fleet, checks, options):
+    """With kills in it when all rows are asked for; they belong to the rows."""
+    if not options.rows and options.engine == "quick":
+        return program.first_rollout_with_kills(fleet, checks)
+    return checks.run("the first rollout serves", lambda: fleet.apply(fleet.spec(), "--wait", "--timeout", f"{fleet.rollout_seconds}s", check=0) and "")
+
+
 def run(fleet, checks, options, record):
     if not options.here:
         fleet.down()
         fleet.up()
     fleet.log_observations()
-    if not options.here and not checks.run("the first rollout serves", lambda: fleet.apply(fleet.spec(), "--wait", "--timeout", "600s", check=0) and ""):
+    if not options.here and not first_rollout(fleet, checks, options):
         return
-    names = options.rows or [name for name in ROWS if options.all or name not in LONG]
+    names = options.rows or (REAL if options.engine == "real" else [name for name in ROWS if options.all or name not in LONG])
     for _ in range(options.rounds):
         for name in names:
             row(fleet, checks, name, record)

@@ -5,6 +5,8 @@ import time
 
 from incident import HEAD, Incident, REBOOT_WORKER, SERVE, WORKER
 from scenario import DIRECT, Failed, until
+from parts import origin
+from parts.layout import ORIGIN_URL
 
 SHARD = "/data2/Qwen3-235B-A22B/model-00001-of-00002.safetensors"
 # What an origin can do wrong, each once for the file that is asked for; then it works.
@@ -22,8 +24,8 @@ def digest(fleet, node, path):
     return hashlib.sha256((fleet.root(node) / path.lstrip("/")).read_bytes()).hexdigest()
 
 
-def asked(origin="http://198.18.77.1:8000"):
-    with DIRECT.open(f"{origin}/_control/requests", timeout=10) as answer:
+def asked():
+    with DIRECT.open(f"{ORIGIN_URL}/_control/requests", timeout=10) as answer:
         return [request["path"] for request in json.load(answer)["requests"] if not request["path"].startswith("/_control")]
 
 
@@ -32,11 +34,15 @@ def look_again(fleet):
     fleet.apply(fleet.spec())
 
 
-def truncated(fleet, row, event, fault=None):
-    """A shard of the worker's model is cut in half: it alone is fetched again, on that node, and nothing else is touched."""
+TRUNCATE = ("truncate", "-s", "100000", SHARD)
+SCRIBBLE = ("dd", "if=/dev/urandom", f"of={SHARD}", "bs=1000", "count=1", "seek=50", "conv=notrunc")
+
+
+def damaged(fleet, row, event, damage=TRUNCATE, fault=None):
+    """A shard of the worker's model is damaged: it alone is fetched again, on that node, and nothing else is touched."""
     good, requests = digest(fleet, WORKER, SHARD), len(asked())
     incident = Incident(fleet, row, event)
-    fleet.do(WORKER, "truncate", "-s", "100000", SHARD)
+    fleet.do(WORKER, *damage)
     if fault:
         fleet.lab("fault", "origin", "*model-00001-of-00002.safetensors*", *fault)
     try:
@@ -53,13 +59,32 @@ def truncated(fleet, row, event, fault=None):
 
 
 def model_truncated(fleet):
-    return truncated(fleet, "model file truncated", "a shard of the worker's model is truncated")
+    return damaged(fleet, "model file truncated", "a shard of the worker's model is truncated")
+
+
+def model_changed(fleet):
+    return damaged(fleet, "model file changed", "1000 bytes of a shard of the worker's model are overwritten", SCRIBBLE)
+
+
+def origin_down(fleet):
+    """Nobody listens there: tried again with a backoff, while the server answers."""
+    incident = Incident(fleet, "origin down", "a file is to be fetched again while nobody listens at the origin")
+    fleet.do(WORKER, *TRUNCATE)
+    origin.down()
+    try:
+        incident.begin(lambda: look_again(fleet))
+        task = until(lambda: (found := fleet.tasks()["model@node-b"]).get("retryTime") and found, 60, "the download to have failed, with a time for the next try")
+        fleet.chat(timeout=60)
+        incident.measured.remark = f"status: {task['reason'][:120]}"
+    finally:
+        origin.up()
+    return incident.wait_recovered(), {"model@node-b"}
 
 
 def origin_fails(fleet):
     """Each fault of the origin in turn, for one file; the last one's measurements stand for all."""
     for name, fault in ORIGIN_FAULTS.items():
-        incident, expected = truncated(fleet, "origin fails", f"a file is fetched again while the origin {', '.join(ORIGIN_FAULTS)}", fault)
+        incident, expected = damaged(fleet, "origin fails", f"a file is fetched again while the origin {', '.join(ORIGIN_FAULTS)}", fault=fault)
         ran = {item["task"] for item in incident.operations()}
         if ran != expected:
             raise Failed(f"origin {name}: re-run {ran}")
@@ -68,21 +93,46 @@ def origin_fails(fleet):
 
 # --- chips
 
-def chip_fault(fleet):
-    """A fault code is shown and disturbs nothing; when the server then dies, it is started again without a loop."""
-    fleet.lab("fault", WORKER, "chip.1.codes", "80E18005")
-    fleet.lab("fault", WORKER, "chip.1.health", "Warning")
+def chip_fault(fleet, row, event, code, fault=(), stops=False):
+    """A code is shown and disturbs nothing; when the server then dies, what the code's class says is done, without a loop."""
+    fleet.lab("fault", WORKER, "chip.1.codes", code)
+    if fault:
+        fleet.lab("fault", WORKER, *fault)
     try:
-        incident = Incident(fleet, "chip fault code", "a chip shows a fault code while serving; a minute later the server dies")
-        until(lambda: "80E18005" in json.dumps(fleet.nodes()[WORKER]).upper(), 60, "`ctl node list` to show the fault code")
+        incident = Incident(fleet, row, event)
+        until(lambda: code[2:] in fleet.tasks()["npu@node-b"].get("reason", "").upper(), 60, "`ctl rollout status` to show the code")
+        incident.measured.remark = f"status: {fleet.tasks()['npu@node-b']['reason'][:160]}"
         if early := incident.operations():
             raise Failed(f"done for a code alone: {early}")
         fleet.chat(timeout=60)
         incident.begin(lambda: fleet.do(HEAD, "kill", "-KILL", fleet.tokens()["serve@node-a"].split("@")[0]))
-        incident.wait_recovered()
-        return incident, SERVE
+        if not stops:
+            return incident.wait_recovered()
+        task = until(lambda: (found := fleet.tasks()["npu@node-b"]).get("state") == "FAILED" and found, 60, "the rollout to stop")
+        failure = task["failure"]
+        if failure["class"] != "HARDWARE" or "node-b" not in failure["symptom"] or "chip 1" not in failure["symptom"]:
+            raise Failed(f"not a failure of the hardware that names node and chip: {failure}")
+        incident.measured.remark = f"{failure['class']}: {failure['symptom'][:160]}"
+        return incident
     finally:
         fleet.lab("fault", WORKER, "--clear")
+
+
+def chip_restart(fleet):
+    return chip_fault(fleet, "chip fault: restart", "a chip shows a fault whose class is a restart of the server, which then dies", "0x80E01801"), SERVE
+
+
+def chip_reset(fleet):
+    incident = chip_fault(fleet, "chip fault: reset", "a chip shows a fault whose class is a reset, then the server dies", "0x80E18005")
+    return incident, {"npu@node-b", *SERVE}
+
+
+def chip_replace(fleet):
+    """It stops, naming node and chip, and starts nothing; with another chip it goes on by itself."""
+    incident = chip_fault(fleet, "chip fault: replace", "a chip shows a fault whose class is its replacement, then the server dies; then it is replaced", "0x80E18402", stops=True)
+    if early := [item for item in incident.operations() if item["action"] == "APPLY"]:
+        raise Failed(f"started on a broken chip: {early}")
+    return incident.wait_recovered(), SERVE
 
 
 def chip_vanishes(fleet):
@@ -99,6 +149,10 @@ def chip_vanishes(fleet):
     return incident, set()
 
 
+def chips_settle_three_minutes(fleet):
+    return chips_settle(fleet, 180)
+
+
 def chips_settle(fleet, seconds=20):
     """After a reboot the chips answer -8005 for a while: nothing is reinstalled, and `status` says what is awaited."""
     fleet.lab("fault", WORKER, "npu-smi.settle_seconds", str(seconds))
@@ -107,6 +161,6 @@ def chips_settle(fleet, seconds=20):
             lambda: fleet.do(WORKER, "systemctl", "--no-block", "reboot"))
         reason = until(lambda: "8005" in (why := fleet.tasks()["npu@node-b"].get("reason", "")) and why, 60, "`status` to name -8005")
         incident.measured.remark = f"status: {reason}"
-        return incident.wait_recovered(), REBOOT_WORKER
+        return incident.wait_recovered(240 + seconds), REBOOT_WORKER
     finally:
         fleet.lab("fault", WORKER, "--clear")

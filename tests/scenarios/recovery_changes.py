@@ -3,6 +3,7 @@ import json
 import os
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 from incident import HEAD, Incident, ON_HEAD, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER
 from scenario import Failed, NAME, until, with_image
@@ -20,13 +21,15 @@ def plan(fleet, spec):
 
 def changed(fleet, row, event, spec, expected):
     """`plan` says first what an apply then does. Afterwards the former revision serves again."""
-    foreseen = {step["task"] for step in plan(fleet, spec)["steps"] if step["action"] == "APPLY"}
+    planned = plan(fleet, spec)
+    foreseen = {step["task"] for step in planned["steps"] if step["action"] == "APPLY"}
     incident = Incident(fleet, row, event).begin(lambda: fleet.apply(spec))
     incident.wait_recovered(400)
     measured = incident.conclude()
     # A probe is its own Check: a plan need not name it.
     wrong = foreseen ^ set(measured.rerun) - {"probe@node-a"}
-    measured.remark = "as `plan` said" if not wrong else f"`plan` named {sorted(foreseen)}"
+    outage = float(planned.get("outage", "0s").rstrip("s"))
+    measured.remark = f"as `plan` said, with an outage of about {outage:.0f} s; it was {incident.outage():.0f} s"
     Incident(fleet, "", "").begin(lambda: fleet.apply(fleet.spec())).wait_recovered(400)
     if wrong:
         raise Failed(f"plan named {sorted(foreseen)}, and {measured.rerun} was run")
@@ -88,7 +91,33 @@ def nic_changed(fleet):
         fleet.do(node, "ip", "address", "replace", f"{address}/24", "dev", "data0")
         fleet.do(node, "ip", "link", "set", "data0", "up")
         spec = re.sub(rf"(- name: {node}\n      address: )\S+(\n      nic: )\S+", rf"\g<1>{address}\g<2>data0", spec)
-    return changed(fleet, "NIC changed", "another NIC and address of both nodes", spec, {"preflight@node-a", "preflight@node-b", *ON_HEAD})
+    return changed(fleet, "NIC changed", "another NIC and address of both nodes", spec, ON_HEAD)
+
+
+def operators_at_once(fleet):
+    """In the middle of a rollout three people type at the same moment: undo, cancel, and a reboot of the worker. A fourth lets it go on."""
+    revision = int(fleet.rollout()["revision"])
+    incident = Incident(fleet, "operators at once", "undo, cancel and a reboot of the worker in the middle of a rollout, then resume")
+
+    def act():
+        fleet.apply(fleet.spec().replace("gpuMemoryUtilization: 0.95", "gpuMemoryUtilization: 0.9"))
+        until(lambda: fleet.tasks()["serve@node-a"].get("state") in ("RUNNING", "STOPPING"), 60, "the new server to be started", period=0.05)
+        with ThreadPoolExecutor() as pool:
+            typed = [pool.submit(fleet.ctl, *words) for words in (("rollout", "undo", NAME), ("rollout", "cancel", NAME), ("node", "reboot", WORKER))]
+        for done in [item.result() for item in typed]:
+            if done.returncode != 0:
+                raise Failed(f"{done.args}: exit {done.returncode}: {done.stderr}")
+        fleet.ctl("rollout", "resume", NAME, check=0)
+    incident.begin(act)
+    until(lambda: fleet.boot_ids().get(WORKER) not in ("", incident.boots[WORKER]), 120, "the worker with another boot id")
+    incident.wait_recovered()
+    reboots = [item["state"] for item in incident.operations() if item["task"].startswith("reboot@")]
+    history = json.loads(fleet.ctl("rollout", "history", NAME, "-o", "json", check=0).stdout)["revisions"]
+    specs = {int(item["revision"]): item["deployment"] for item in history}
+    if len(reboots) != 1 or int(fleet.rollout()["revision"]) != revision + 2 or specs[revision + 2] != specs[revision]:
+        raise Failed(f"reboots {reboots}, revision {fleet.rollout()['revision']} after {revision}")
+    incident.measured.remark = "one reboot, one undo: the spec is the former one"
+    return incident, REBOOT_WORKER
 
 
 def docker_by_hand(fleet):

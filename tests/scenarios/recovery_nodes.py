@@ -64,11 +64,19 @@ def cut_short(fleet):
     return cut_cable(fleet, 5), set()
 
 
-def cut_half_minute(fleet):
-    """Within that time Ray may give the silent node up, whose raylet then ends itself, or not: then at most the engine is stuck."""
-    incident = cut_cable(fleet, 30)
+def really_stale(fleet, seconds):
+    """Ray may give a silent node up, whose raylet then ends itself, or not yet: then at most the engine is stuck."""
+    incident = cut_cable(fleet, seconds)
     lost = {event["task"] for event in incident.noted("TaskLost")}
     return incident, ON_WORKER if "ray-worker@node-b" in lost else {item["task"] for item in incident.operations()} & SERVE
+
+
+def cut_half_minute(fleet):
+    return really_stale(fleet, 30)
+
+
+def cut_two_minutes(fleet):
+    return really_stale(fleet, 120)
 
 
 def cut_five_minutes(fleet):

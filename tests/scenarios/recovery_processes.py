@@ -47,7 +47,7 @@ def engine_hangs(fleet):
     """/health goes on to say 200; the probe's deadline is 5 s here, its period 5 s."""
     incident = Incident(fleet, "engine hangs", "no token comes any more, /health says 200").begin(lambda: engine_fault(fleet, "hang"))
     try:
-        incident.wait_noticed()
+        incident.wait_noticed(30)
         health = fleet.do(HEAD, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5", "http://198.18.77.11:8006/health", check=False)
         incident.measured.remark = f"/health said {health} while it was noticed"
     finally:
@@ -58,7 +58,7 @@ def engine_hangs(fleet):
 def rank_dies(fleet):
     incident = Incident(fleet, "rank dies", "one rank dies, /health says 200").begin(lambda: engine_fault(fleet, "lose-rank"))
     try:
-        incident.wait_noticed()
+        incident.wait_noticed(30)
     finally:
         end_fault(fleet)
     return incident.wait_recovered(), SERVE

@@ -7,6 +7,7 @@ from collections import Counter
 
 from checks import each_effect_once
 from incident import HEAD, Incident, SERVE, WORKER
+from recovery_artifacts import SHARD, look_again
 from scenario import Failed, until
 
 AGENT, CONTROLLER = "npufleet-agent.service", "npufleet-controller.service"
@@ -15,7 +16,7 @@ URL = "https://198.18.77.11:7601"
 
 
 def kill(fleet, node, unit):
-    fleet.do(node, "systemctl", "kill", "--signal=KILL", unit)
+    fleet.do(node, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", unit)
 
 
 def first_rollout_with_kills(fleet, checks):
@@ -75,6 +76,30 @@ def agent_killed(fleet):
 
 def agent_restarted(fleet):
     return idle(fleet, "agent restarted", "systemctl restart npufleet-agent on the head", lambda: fleet.do(HEAD, "systemctl", "restart", AGENT), connected_again)
+
+
+def agent_upgraded(fleet):
+    """Another program and a restart in the middle of a download: it goes on, and ends once."""
+    program = fleet.root(WORKER) / "usr/bin/npufleet-agent"
+    fleet.lab("fault", "origin", "*model-00001-of-00002.safetensors*", "slow", "bytes_per_second=100000", "--times", "0")
+    try:
+        incident = Incident(fleet, "agent upgraded", "the worker's agent is replaced and restarted in the middle of a download")
+        fleet.do(WORKER, "truncate", "-s", "1000", SHARD)
+        incident.begin(lambda: look_again(fleet))
+        until(lambda: fleet.tasks()["model@node-b"].get("state") == "RUNNING", 30, "the download to begin", period=0.05)
+        newer = program.with_suffix(".new")
+        newer.write_bytes(program.read_bytes() + b"newer")  # what follows an ELF file changes nothing of what it does
+        newer.chmod(0o755)
+        newer.rename(program)
+        fleet.do(WORKER, "systemctl", "restart", AGENT)
+        until(lambda: incident.noted("NodeConnected"), 30, "the new agent to be connected")
+    finally:
+        fleet.lab("fault", "origin", "--clear")
+    incident.wait_recovered()
+    downloads = [item["state"] for item in incident.operations() if item["task"] == "model@node-b"]
+    if downloads != ["SUCCEEDED"]:
+        raise Failed(f"the download's operations: {downloads}")
+    return incident, {"model@node-b"}
 
 
 def controller_killed(fleet):
