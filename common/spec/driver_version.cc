@@ -17,7 +17,7 @@ namespace {
 constexpr std::string_view kTo = "..";
 
 struct Part {
-  bool is_final = true;  // a candidate comes first
+  bool is_final = true;  // a candidate and a test build come first
   int number = 0;
   auto operator<=>(const Part&) const = default;
 };
@@ -28,7 +28,7 @@ std::vector<Part> PartsOf(std::string_view version) {
        std::vector<std::string>(absl::StrSplit(std::string(version), '.'))) {
     const std::string lower = absl::AsciiStrToLower(text);
     Part part;
-    part.is_final = !absl::StartsWith(lower, "rc");
+    part.is_final = !absl::StartsWith(lower, "rc") && !absl::StartsWith(lower, "t");
     const size_t digit = lower.find_first_of("0123456789");
     if (digit != std::string::npos && !absl::SimpleAtoi(lower.substr(digit), &part.number)) {
       part.number = 0;

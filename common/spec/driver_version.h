@@ -9,8 +9,9 @@
 
 namespace npufleet::spec {
 
-// Below 0 when `a` is older. A candidate comes before its release (24.1.rc3 < 24.1.0), a missing
-// part counts as 0, and letters before a number do not matter (b080 is 80) except in rc.
+// Below 0 when `a` is older. A candidate comes before its release (24.1.rc3 < 24.1.0), and so does
+// a test build (7.7.t20.0.b200, of 25.0.rc1.b080, < 7.7.0.1.231, of 25.0.rc1.1). A missing part
+// counts as 0, and other letters before a number do not matter (b080 is 80).
 int CompareDriverVersions(std::string_view a, std::string_view b);
 
 // Whether `version` is what an entry of acceptedVersions says: that very version, or within
