@@ -18,6 +18,8 @@ constexpr int kWorkers = 4;
 // A Check may itself run something in a container, whose end is an event: without this it would
 // check forever.
 constexpr absl::Duration kBetweenExecChecks = absl::Seconds(2);
+// At most so long until what nobody can see, or what somebody is to mend, is looked at again.
+constexpr absl::Duration kUnsettledPeriod = absl::Seconds(10);
 
 // What lives in a container, and so may end with one.
 bool LivesInContainer(const v1::Verb& verb) {
@@ -49,6 +51,14 @@ v1::Observation NotUnderstood(const std::string& reason) {
   seen.set_state(v1::Observation::UNKNOWN);
   seen.set_reason(reason);
   return seen;
+}
+
+// What nobody can see, or what somebody is to mend, holds others up until it is seen to be well.
+absl::Duration PeriodAfter(const v1::Observation& seen, const verbs::Verb& verb) {
+  const bool to_be_mended = seen.state() == v1::Observation::ABSENT && seen.has_failure() &&
+                            seen.failure().class_() != v1::Failure::REDO;
+  const bool settled = seen.state() != v1::Observation::UNKNOWN && !to_be_mended;
+  return settled ? verb.CheckPeriod() : std::min(verb.CheckPeriod(), kUnsettledPeriod);
 }
 
 }  // namespace
@@ -231,7 +241,7 @@ void Observer::FinishCheck(uint64_t view, const std::string& task, uint64_t gene
   entry.last = seen;
   entry.checking = false;
   entry.earliest = now + kBetweenExecChecks;
-  entry.due = entry.again ? now : now + entry.verb->CheckPeriod();
+  entry.due = entry.again ? now : now + PeriodAfter(seen, *entry.verb);
   rescheduled_ = true;
 }
 

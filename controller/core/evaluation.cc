@@ -115,7 +115,7 @@ void Evaluation::Evaluate(int i) {
     task.given_up = false;
     task.retry_at = absl::InfinitePast();
     task.unknown_since = absl::InfiniteFuture();
-    task.reason = task.seen.sight == Sight::kDrifted ? task.seen.reason : "";
+    task.reason = task.seen.reason;
   }
 
   const Node& node = state_.nodes[task.plan.node];
@@ -421,6 +421,7 @@ void Evaluation::Start(Task& task, Action action) {
   task.current = false;
   state_.operations[operation.operation] = state_.index[task.plan.id];
   task.operation = operation;
+  task.ended_unseen = false;
   task.cancelling = false;
   result_.commands.push_back(std::move(operation));
   result_.changed_tasks.insert(task.plan.id);

@@ -79,6 +79,7 @@ struct Task {
   // Transient.
   std::string checking;          // stamp of the outstanding Check; empty: none
   bool awaiting_report = false;  // of its node's return
+  bool ended_unseen = false;     // its node came back while its operation was outstanding
   bool current = false;
   bool awaits_lock = false;  // an exclusive one
   std::string reason;

@@ -232,6 +232,7 @@ class Stepper {
       Task& task = state_.tasks[i];
       task.checking.clear();
       task.awaiting_report = !task.retired && !task.operation;
+      task.ended_unseen = task.operation.has_value();
       if (rebooted) {
         result_.changed_tasks.insert(task.plan.id);
         task.seen.sight = Sight::kUnseen;
@@ -331,8 +332,8 @@ class Stepper {
   }
 
   // What has gone may have gone with what it stood on, whose report comes a moment later; and what
-  // stands there and is not as wanted (a chip with a fault, another daemon) may be why. Nothing is
-  // run again before these have been looked at afresh.
+  // there is something to say of (a chip with a fault code, another daemon than wanted) may be why.
+  // Nothing is run again before these have been looked at afresh.
   void LookBelow(const Task& task) {
     std::set<int> seen;
     std::vector<int> stack(task.needs);
@@ -342,7 +343,7 @@ class Stepper {
       if (!seen.insert(i).second) continue;
       Task& below = state_.tasks[i];
       stack.insert(stack.end(), below.needs.begin(), below.needs.end());
-      if (!below.plan.running && below.seen.sight != Sight::kDrifted) continue;
+      if (!below.plan.running && below.seen.reason.empty()) continue;
       if (below.operation || below.retired || below.awaiting_report) continue;
       if (!state_.nodes[below.plan.node].connected) continue;
       below.awaiting_report = true;
@@ -457,9 +458,14 @@ class Stepper {
     task.redo = false;
     task.apply_took = now_ - task.started_at;
     See(task, observation, operation.stamp);
-    // Reports do not wait for operations: what was seen at its very end may have been said already,
-    // and not been listened to. Said again, it cannot be missed.
-    if (!task.retired) {
+    if (task.ended_unseen) {
+      // It may have ended long ago, while its node was out of reach: nothing is done on its word.
+      task.awaiting_report = !task.retired;
+      task.checking.clear();
+      task.ended_unseen = false;
+    } else if (!task.retired) {
+      // Reports do not wait for operations: what was seen at its very end may have been said
+      // already, and not been listened to. Said again, it cannot be missed.
       result_.commands.push_back(
           CheckTask{task.plan.id, task.plan.node, operation.stamp, operation.inputs});
     }

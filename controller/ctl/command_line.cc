@@ -211,6 +211,14 @@ void CommandLine::Rollout() {
   events->add_option("NAME", options_.name, "the rollout; default: all");
   events->add_flag("-f,--follow", options_.follow, "stay for new ones");
   events->add_option("--after", options_.after, "only events behind this id");
+  CLI::App* replay = Command(
+      rollout_, "replay", "what the event log in FILE tells: each event, and what came of it",
+      "Examples:\n  ctl rollout replay simulation-failed-17.events\n"
+      "  ctl rollout replay - -o json < qwen3-235b.events | jq '.entries[] | select(.notes != "
+      "[])'\n"
+      "Asks no controller. A simulator's seed that fails writes such a file (CONTRIBUTING.md).",
+      [this] { return ReplayRollout(context_, options_.file); });
+  replay->add_option("FILE", options_.file, "the event log; - is stdin")->required();
 }
 
 void CommandLine::AddControl(CLI::App* parent, const char* name, const char* description,

@@ -35,6 +35,9 @@ ExitCode ShowTaskLog(Context& context, const std::string& rollout, const std::st
                      bool follow);
 ExitCode ShowEvents(Context& context, const std::string& rollout, bool follow, uint64_t after);
 
+// rollout_replay.cc: needs no controller.
+ExitCode ReplayRollout(Context& context, const std::string& file);
+
 // rollout_control.cc
 ExitCode ControlRollout(Context& context, v1::ControlRolloutRequest request,
                         const WaitOptions& wait);

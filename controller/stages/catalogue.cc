@@ -57,8 +57,8 @@ std::vector<Stage> MakeCatalogue() {
       {
           .name = "npu",
           .needs = {{"driver"}},
-          .effects = kLooks,
-          .locks = {kUsesNpus},
+          .locks =
+              {kChangesNpus},  // its Apply resets a chip, in the middle of which it may not be cut
           .unknown_limit = absl::Minutes(15),
           .dear = true,
           .verb = Npu,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Core values as JSON text, for the columns that hold a whole value. Unknown members are ignored
-// and missing ones keep their defaults, so that a store reads across versions.
+// Core values as JSON text (core_json.h), for the columns that hold a whole value. DataLoss when a
+// column does not.
 #ifndef CONTROLLER_STORE_TASK_ROW_H_
 #define CONTROLLER_STORE_TASK_ROW_H_
 

@@ -17,8 +17,8 @@ LOGS = TREE / "build/test-logs"
 CACHE = Path(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"))
 LAB = TREE / "tests/lab/lab"
 QUICK = ("tidy", "unit", "integration", "simulation", "doubles")
-NORMAL = (*QUICK, "fuzz", "roads", "local", "lab", "lab-real")
-ALL = (*NORMAL, "sanitizers")
+NORMAL = (*QUICK, "fuzz", "roads", "local", "lab", "lab-roads", "recovery", "lab-real")
+ALL = (*NORMAL, "recovery-real", "mutations", "sanitizers")
 
 
 @dataclass
@@ -28,28 +28,46 @@ class Result:
     skipped: int = 0
     reason: str = ""  # why all of it is skipped
     said: str = ""    # of failures, for the terminal
+    note: str = ""    # how much of it was run, where its cases do not tell
+
+
+@dataclass
+class Seeds:
+    """Of the simulator."""
+
+    first: int = 1
+    count: int = 10_000
+
+
+SEEDS = Seeds()
 
 
 class Run:
     """One program with its log. Its whole process group ends at the deadline, and with us."""
 
-    current = None
+    live = set()
 
-    def __init__(self, log, argv, seconds, environment=None, append=False):
+    def __init__(self, log, argv, seconds, environment=None, append=False, wait=True):
         self.log = LOGS / f"{log}.log"
+        self.seconds = seconds
         with open(self.log, "ab" if append else "wb") as output:
             output.write(f"$ {' '.join(map(str, argv))}\n".encode())
             output.flush()
-            Run.current = subprocess.Popen([str(item) for item in argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=TREE,
-                                           start_new_session=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})})
+            self.process = subprocess.Popen([str(item) for item in argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=TREE,
+                                            start_new_session=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})})
+        Run.live.add(self.process)
+        if wait:
+            self.wait()
+
+    def wait(self):
         try:
-            self.status = Run.current.wait(seconds)
+            self.status = self.process.wait(self.seconds)
         except subprocess.TimeoutExpired:
-            end_group(Run.current)
+            end_group(self.process)
             self.status = -1
             with open(self.log, "a", encoding="utf-8") as output:
-                output.write(f"\nnot ok no end after {seconds} s: ended\n")
-        Run.current = None
+                output.write(f"\nnot ok no end after {self.seconds} s: ended\n")
+        Run.live.discard(self.process)
 
     def text(self):
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -122,6 +140,40 @@ def ctest(name, folder, label, seconds, environment=None, exclude=""):
     return result
 
 
+def seeds_held(run, first):
+    """How many seeds of it held, and what it says of the one that did not."""
+    text = run.text()
+    if run.status == 0 and (done := re.search(r"^(\d+) seeds from ", text, re.M)):
+        return int(done[1]), ""
+    if broken := re.search(r"^seed (\d+): .*?(?=^\[  FAILED)", text, re.M | re.S):
+        return int(broken[1]) - first, "".join(f"    {line[:300]}\n" for line in broken[0].splitlines())
+    return 0, run.tail() + "\n"
+
+
+def simulation(_):
+    """The seeds, as many at once as there are cores; then what else the simulator tests."""
+    for stale in LOGS.glob("simulation-failed-*"):
+        stale.unlink()
+    each = -(-SEEDS.count // int(jobs()))
+    runs = []
+    for first in range(SEEDS.first, SEEDS.first + SEEDS.count, each):
+        count = min(each, SEEDS.first + SEEDS.count - first)
+        argv = [BUILD / "bin/simulation_test", "--gtest_filter=SimulationTest.HoldsWhateverGoesWrong"]
+        environment = {"NPUFLEET_FIRST_SEED": str(first), "NPUFLEET_SEEDS": str(count), "TEST_TMPDIR": str(LOGS)}
+        runs.append((Run(f"simulation-seeds-{len(runs) + 1}", argv, 3600, environment, wait=False), first))
+    held, failed, said = 0, 0, ""
+    for run, first in runs:
+        run.wait()
+        some, wrong = seeds_held(run, first)
+        held, failed, said = held + some, failed + bool(wrong), said + wrong
+    rest = ctest("simulation", BUILD, "simulation", 3600, exclude="HoldsWhateverGoesWrong")
+    return Result(rest.passed + (not failed), rest.failed + failed, rest.skipped, said=said + rest.said, note=f"{held} seeds")
+
+
+def mutations(_):
+    return scenario("mutations", ["tests/simulation/mutations.py", "--build", BUILD], 3600)
+
+
 def tidy(_):
     ran = Run("tidy", [sys.executable, "tests/tidy"], 120)
     match = re.search(r"^tidy: (\d+) rules, (\d+) findings$", ran.text(), re.M)
@@ -169,11 +221,11 @@ def roads(_):
     return result
 
 
-def cannot_lab(engine):
+def cannot_lab(engine, system="debian"):
     """Why no lab can be had here, or ''."""
     if os.geteuid() != 0:
         return "only root can boot nodes"
-    checked = subprocess.run([LAB, "check", "--engine", engine], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    checked = subprocess.run([LAB, "check", "--engine", engine, "--os", system], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if checked.returncode != 0:
         reasons = [line.strip(" -") for line in checked.stderr.splitlines() if line.startswith("  - ")]
         return "; ".join(reasons) or checked.stderr.strip() or "tests/lab/lab check says no"
@@ -183,12 +235,28 @@ def cannot_lab(engine):
     return ""
 
 
-def lab(engines, engine="quick", name="lab", seconds=2400):
+def lab(engines, engine="quick", name="lab", seconds=2400, program="lab.py", system="debian"):
+    if reason := cannot_lab(engine, system):
+        return Result(skipped=1, reason=reason)
+    if failure := engines.wait(engine):
+        return Result(failed=1, said=failure)
+    return scenario(name, [f"tests/scenarios/{program}", "--build", BUILD, "--engine", engine], seconds)
+
+
+def lab_roads(engines):
+    return lab(engines, "quick", "lab-roads", 2400, "lab_roads.py", "openeuler")
+
+
+def recovery(engines, engine="quick", name="recovery"):
+    """Some rows of what breaks, of each kind one; all of them with NPUFLEET_LONG."""
     if reason := cannot_lab(engine):
         return Result(skipped=1, reason=reason)
     if failure := engines.wait(engine):
         return Result(failed=1, said=failure)
-    return scenario(name, ["tests/scenarios/lab.py", "--build", BUILD, "--engine", engine], seconds)
+    record = LOGS / f"{name}.json"
+    record.unlink(missing_ok=True)
+    rows = [] if engine == "real" else ["--all"] if os.environ.get("NPUFLEET_LONG") else ["--short"]
+    return scenario(name, ["tests/scenarios/recovery.py", "--build", BUILD, "--engine", engine, "--record", record, *rows], 5400)
 
 
 def lab_real(engines):
@@ -242,17 +310,21 @@ SUITES = {
     "tidy": tidy,
     "unit": lambda _: ctest("unit", BUILD, "unit", 900),
     "integration": lambda _: ctest("integration", BUILD, "integration", 900),
-    "simulation": lambda _: ctest("simulation", BUILD, "simulation", 3600),
+    "simulation": simulation,
     "doubles": doubles,
     "roads": roads,
     "fuzz": fuzz,
     "local": local,
     "lab": lab,
+    "lab-roads": lab_roads,
+    "recovery": recovery,
     "lab-real": lab_real,
+    "recovery-real": lambda engines: recovery(engines, "real", "recovery-real"),
+    "mutations": mutations,
     "sanitizers": sanitizers,
 }
-NEEDS_TESTS = ("unit", "integration", "simulation")
-NEEDS_PROGRAMS = ("roads", "local", "lab", "lab-real")
+NEEDS_TESTS = ("unit", "integration", "simulation", "mutations")
+NEEDS_PROGRAMS = ("roads", "local", "lab", "lab-roads", "recovery", "lab-real", "recovery-real")
 
 
 class Engines:
@@ -281,11 +353,25 @@ class Engines:
             end_group(process)
 
 
+def number_after(option, rest, least):
+    text = next(rest, "")
+    if not re.fullmatch(r"\d{1,15}", text) or int(text) < least:
+        print(f"tests/run: {option} needs a number from {least} on, not {text or 'nothing'}", file=sys.stderr)
+        sys.exit(2)
+    return int(text)
+
+
 def choose(arguments):
     names, want_build = [], True
-    for argument in arguments:
+    SEEDS.count = 30_000 if "--all" in arguments else 1000 if "--quick" in arguments else SEEDS.count
+    rest = iter(arguments)
+    for argument in rest:
         if argument in ("--quick", "--all"):
             names += QUICK if argument == "--quick" else ALL
+        elif argument == "--seeds":
+            SEEDS.count = number_after(argument, rest, 1)
+        elif argument == "--from":
+            SEEDS.first = number_after(argument, rest, 0)
         elif argument == "--no-build":
             want_build = False
         elif argument in SUITES:
@@ -295,7 +381,6 @@ def choose(arguments):
             sys.exit(2)
     names = names or list(NORMAL)
     if "--all" in arguments:
-        os.environ.setdefault("NPUFLEET_SEEDS", "5000")
         os.environ.setdefault("NPUFLEET_LONG", "1")
     return [name for name in SUITES if name in names], want_build
 
@@ -309,6 +394,7 @@ def show(name, result, seconds, total):
         print(f"{name:<12} skipped ({result.reason})", flush=True)
     else:
         detail = f"{result.passed} passed, {result.failed} failed" + (f", {result.skipped} skipped" if result.skipped else "")
+        detail += f", {result.note}" if result.note else ""
         line(name, "FAILED" if result.failed else "ok", detail, seconds)
     if result.said:
         print(result.said.rstrip(), flush=True)
@@ -341,7 +427,8 @@ def main():
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     total, start = Result(), time.monotonic()
-    wanted = [engine for suite, engine in (("lab", "quick"), ("lab-real", "real")) if suite in names and not cannot_lab(engine)]
+    suites = (("lab", "quick"), ("lab-roads", "quick"), ("recovery", "quick"), ("lab-real", "real"), ("recovery-real", "real"))
+    wanted = {engine for suite, engine in suites if suite in names and not cannot_lab(engine)}
     engines = Engines(wanted)
     try:
         built = True
@@ -355,8 +442,8 @@ def main():
                 result = SUITES[name](engines)
             show(name, result, time.monotonic() - begun, total)
     finally:
-        if Run.current:
-            end_group(Run.current)
+        for process in list(Run.live):
+            end_group(process)
         engines.end()
     print(f"in {(time.monotonic() - start) / 60:.1f} min; logs in {LOGS.relative_to(TREE)}")
     print(f"{total.passed} passed, {total.failed} failed" + (f", {total.skipped} skipped" if total.skipped else ""))

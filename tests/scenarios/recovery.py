@@ -6,6 +6,7 @@ from the agents' journals, and the times. A row fails when anything else was re-
 
   ROW…        only these (names as --list prints them)
   --all       the long ones, too (a cable that is cut for five minutes)
+  --short     of each kind one
   --engine real   real vLLM; without a ROW: those of REAL
   --rounds N  all of it N times
   --here      in the lab that is up and serves; it is left as it is
@@ -71,6 +72,7 @@ ROWS = {
     "docker-by-hand": changes.docker_by_hand,
     "operators-at-once": changes.operators_at_once,
 }
+SHORT = ("worker-powercut", "head-container", "engine-hangs", "agent-upgraded", "chip-reset", "server-flag")
 LONG = ("cut-2min", "cut-5min", "chips-settle-3min")
 # On real vLLM: each start of it takes a minute.
 REAL = ("worker-reboot", "head-reboot", "cut-2min")
@@ -101,6 +103,7 @@ def arguments():
     parser.add_argument("--build", required=True)
     parser.add_argument("--engine", choices=["quick", "real"], default="quick")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--here", action="store_true")
     parser.add_argument("--keep", action="store_true", help="leave the lab up when a check failed")
@@ -142,7 +145,8 @@ def run(fleet, checks, options, record):
     fleet.log_observations()
     if not options.here and not first_rollout(fleet, checks, options):
         return
-    names = options.rows or (REAL if options.engine == "real" else [name for name in ROWS if options.all or name not in LONG])
+    chosen = REAL if options.engine == "real" else SHORT if options.short else [name for name in ROWS if options.all or name not in LONG]
+    names = options.rows or chosen
     for _ in range(options.rounds):
         for name in names:
             row(fleet, checks, name, record)

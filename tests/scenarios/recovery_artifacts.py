@@ -93,74 +93,95 @@ def origin_fails(fleet):
 
 # --- chips
 
-def chip_fault(fleet, row, event, code, fault=(), stops=False):
-    """A code is shown and disturbs nothing; when the server then dies, what the code's class says is done, without a loop."""
+def chip_fault(fleet, row, event, code):
+    """A code is shown and disturbs nothing; then the server dies."""
     fleet.lab("fault", WORKER, "chip.1.codes", code)
-    if fault:
-        fleet.lab("fault", WORKER, *fault)
-    try:
-        incident = Incident(fleet, row, event)
-        until(lambda: code[2:] in fleet.tasks()["npu@node-b"].get("reason", "").upper(), 60, "`ctl rollout status` to show the code")
-        incident.measured.remark = f"status: {fleet.tasks()['npu@node-b']['reason'][:160]}"
-        if early := incident.operations():
-            raise Failed(f"done for a code alone: {early}")
-        fleet.chat(timeout=60)
-        incident.begin(lambda: fleet.do(HEAD, "kill", "-KILL", fleet.tokens()["serve@node-a"].split("@")[0]))
-        if not stops:
-            return incident.wait_recovered()
-        task = until(lambda: (found := fleet.tasks()["npu@node-b"]).get("state") == "FAILED" and found, 60, "the rollout to stop")
-        failure = task["failure"]
-        if failure["class"] != "HARDWARE" or "node-b" not in failure["symptom"] or "chip 1" not in failure["symptom"]:
-            raise Failed(f"not a failure of the hardware that names node and chip: {failure}")
-        incident.measured.remark = f"{failure['class']}: {failure['symptom'][:160]}"
-        return incident
-    finally:
-        fleet.lab("fault", WORKER, "--clear")
+    incident = Incident(fleet, row, event)
+    until(lambda: code[2:] in fleet.tasks()["npu@node-b"].get("reason", "").upper(), 60, "`ctl rollout status` to show the code")
+    incident.measured.remark = f"status: {fleet.tasks()['npu@node-b']['reason'][:160]}"
+    if early := incident.operations():
+        raise Failed(f"done for a code alone: {early}")
+    fleet.chat(timeout=60)
+    return incident.begin(lambda: fleet.do(HEAD, "kill", "-KILL", fleet.tokens()["serve@node-a"].split("@")[0]))
 
 
+def clearing(row):
+    """The row, and no fault left behind it."""
+    def wrapped(fleet):
+        try:
+            return row(fleet)
+        finally:
+            fleet.lab("fault", WORKER, "--clear")
+    return wrapped
+
+
+@clearing
 def chip_restart(fleet):
-    return chip_fault(fleet, "chip fault: restart", "a chip shows a fault whose class is a restart of the server, which then dies", "0x80E01801"), SERVE
-
-
-def chip_reset(fleet):
-    incident = chip_fault(fleet, "chip fault: reset", "a chip shows a fault whose class is a reset, then the server dies", "0x80E18005")
-    return incident, {"npu@node-b", *SERVE}
-
-
-def chip_replace(fleet):
-    """It stops, naming node and chip, and starts nothing; with another chip it goes on by itself."""
-    incident = chip_fault(fleet, "chip fault: replace", "a chip shows a fault whose class is its replacement, then the server dies; then it is replaced", "0x80E18402", stops=True)
-    if early := [item for item in incident.operations() if item["action"] == "APPLY"]:
-        raise Failed(f"started on a broken chip: {early}")
+    incident = chip_fault(fleet, "chip fault: restart", "a chip shows a fault whose class is a restart of the server, which then dies", "0x80E01801")
     return incident.wait_recovered(), SERVE
 
 
+@clearing
+def chip_reset(fleet):
+    incident = chip_fault(fleet, "chip fault: reset", "a chip shows a fault whose class is a reset, then the server dies", "0x80E18005")
+    return incident.wait_recovered(), {"npu@node-b", *SERVE}
+
+
+@clearing
+def chip_replace(fleet):
+    """It stops, naming node and chip, and starts nothing; with another chip it goes on by itself."""
+    incident = chip_fault(fleet, "chip fault: replace", "a chip shows a fault whose class is its replacement, then the server dies; later the chip is replaced", "0x80E18402")
+    until(lambda: incident.noted("TaskLost"), 30, "the server's death to be noticed")
+    time.sleep(15)  # time in which a loop would start something
+    if started := [item["task"] for item in incident.operations() if item["action"] == "APPLY"]:
+        raise Failed(f"started on a broken chip: {started}")
+    rollout = fleet.rollout()
+    failure = fleet.tasks()["npu@node-b"].get("failure", {})
+    if rollout["phase"] != "FAILED" or failure.get("class") != "HARDWARE" or not all(word in failure["symptom"] for word in ("node-b", "chip 1", "80E18402")):
+        raise Failed(f"{rollout['phase']}, not a failure of the hardware that names node, chip and code: {failure}")
+    incident.measured.remark = f"{failure['class']}: {failure['symptom']}"
+    fleet.lab("fault", WORKER, "--clear")
+    until(lambda: fleet.rollout()["phase"] == "SERVING", 120, "the rollout to go on with another chip")
+    return incident, SERVE
+
+
+@clearing
 def chip_vanishes(fleet):
-    """Shown while it serves, nothing is done for it; it comes back."""
-    incident = Incident(fleet, "chip vanishes", "a chip is no longer listed while the service answers; then it is back")
-    try:
-        incident.begin(lambda: fleet.lab("fault", WORKER, "chip.1.missing", "true"))
-        until(lambda: fleet.tasks()["npu@node-b"].get("state") not in ("CURRENT",), 90, "the missing chip to be shown")
-        incident.measured.noticed = time.time() - incident.began
-        fleet.chat(timeout=60)
-    finally:
-        fleet.lab("fault", WORKER, "--clear")
-    until(fleet.is_serving, 120, "the chip to be seen again")
-    return incident, set()
+    """Shown while it serves, nothing is done for it; when the server dies it stops; the chip comes back."""
+    incident = Incident(fleet, "chip vanishes", "a chip is no longer listed; 30 s later the server dies, then the chip is back")
+    incident.begin(lambda: fleet.lab("fault", WORKER, "chip.1.missing", "true"))
+    until(lambda: fleet.tasks()["npu@node-b"].get("state") not in ("CURRENT",), 90, "the missing chip to be shown")
+    shown = time.time() - incident.began
+    fleet.chat(timeout=60)
+    if early := incident.operations():
+        raise Failed(f"done for a chip that is missing while it serves: {early}")
+    fleet.do(HEAD, "kill", "-KILL", fleet.tokens()["serve@node-a"].split("@")[0])
+    until(lambda: incident.noted("TaskLost"), 30, "the server's death to be noticed")
+    time.sleep(15)  # time in which a loop would start something
+    if started := [item["task"] for item in incident.operations() if item["action"] == "APPLY"]:
+        raise Failed(f"started without the chip: {started}")
+    incident.measured.remark = f"shown after {shown:.0f} s: {fleet.tasks()['npu@node-b']['reason'][:120]}"
+    fleet.lab("fault", WORKER, "--clear")
+    until(lambda: fleet.rollout()["phase"] == "SERVING", 120, "the rollout to go on with the chip")
+    return incident, SERVE
+
+
+def chips_settle(fleet):
+    return chips_settle_for(20)(fleet)
 
 
 def chips_settle_three_minutes(fleet):
-    return chips_settle(fleet, 180)
+    return chips_settle_for(180)(fleet)
 
 
-def chips_settle(fleet, seconds=20):
+def chips_settle_for(seconds):
     """After a reboot the chips answer -8005 for a while: nothing is reinstalled, and `status` says what is awaited."""
-    fleet.lab("fault", WORKER, "npu-smi.settle_seconds", str(seconds))
-    try:
+    @clearing
+    def row(fleet):
+        fleet.lab("fault", WORKER, "npu-smi.settle_seconds", str(seconds))
         incident = Incident(fleet, f"-8005 for {seconds} s", f"the worker reboots, and its chips answer -8005 for {seconds} s").begin(
             lambda: fleet.do(WORKER, "systemctl", "--no-block", "reboot"))
         reason = until(lambda: "8005" in (why := fleet.tasks()["npu@node-b"].get("reason", "")) and why, 60, "`status` to name -8005")
         incident.measured.remark = f"status: {reason}"
         return incident.wait_recovered(240 + seconds), REBOOT_WORKER
-    finally:
-        fleet.lab("fault", WORKER, "--clear")
+    return row

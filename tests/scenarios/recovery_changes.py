@@ -78,7 +78,12 @@ def driver_torn(fleet):
         fleet.lab("fault", WORKER, "--clear")
     incident.wait_recovered(500)
     incident.conclude()
-    Incident(fleet, "", "").begin(lambda: fleet.apply(fleet.spec())).wait_recovered(500)
+    # An older one is taken only when it is asked for by name.
+    refused = fleet.apply(fleet.spec())
+    until(lambda: "would be a downgrade" in fleet.rollout().get("reason", ""), 60, f"the downgrade to be refused: {refused.stdout[-300:]}")
+    back = re.sub(r"(    firmwareVersion: \S+\n)", r"\g<1>    allowDowngrade: true\n", fleet.spec())
+    Incident(fleet, "", "").begin(lambda: fleet.apply(back)).wait_recovered(500)
+    fleet.apply(fleet.spec())
     return incident, {"driver@node-a", "driver@node-b", "runtime@node-a", "runtime@node-b", *REBOOT_HEAD, *REBOOT_WORKER}
 
 

@@ -17,10 +17,10 @@ void World::Do(const Fault& fault) {
       {"pause", 0}, {"resume", 0}, {"cancel", 0}, {"retry", 0},      {"restart", 0},
       {"spec", 0},  {"undo", 0},   {"delete", 0}, {"node-reboot", 0}};
   if (kOperators->count(fault.what) == 0) {
-    Say(absl::StrCat("!! ", fault.what, " ", fault.target, " ", fault.amount));
+    Remark(absl::StrCat("!! ", fault.what, " ", fault.target, " ", fault.amount));
     DoToWorld(fault);
   } else if (controller_up_) {
-    Say(absl::StrCat("!! ", fault.what, " ", fault.target));
+    Remark(absl::StrCat("!! ", fault.what, " ", fault.target));
     DoAsOperator(fault);
   } else {
     schedule_.At(absl::Seconds(1), [this, fault] { Do(fault); });  // an operator tries again

@@ -20,20 +20,6 @@ using core::Sight;
 constexpr absl::Duration kNews = absl::Seconds(20);
 constexpr absl::Duration kPatience = absl::Minutes(40);
 
-// What is stored of it, as it comes back (to the microsecond).
-core::Task Durable(core::Task task) {
-  task.checking.clear();
-  task.awaiting_report = false;
-  task.current = false;
-  task.awaits_lock = false;
-  task.reason.clear();
-  task.needs.clear();
-  task.dependents.clear();
-  task.former_dependents.clear();
-  task.seen_at = absl::InfinitePast();  // that it was looked at and found the same is no event
-  return task;
-}
-
 core::Node Durable(core::Node node) {
   node.connected = false;
   node.lost_reason.clear();
@@ -41,7 +27,26 @@ core::Node Durable(core::Node node) {
   return node;
 }
 
+// That it was looked at and found the same is no event.
+bool SameButSeenAt(core::Task a, const core::Task& b) {
+  a.seen_at = b.seen_at;
+  return a == b;
+}
+
 }  // namespace
+
+core::Task Durable(core::Task task) {
+  task.checking.clear();
+  task.awaiting_report = false;
+  task.ended_unseen = false;
+  task.current = false;
+  task.awaits_lock = false;
+  task.reason.clear();
+  task.needs.clear();
+  task.dependents.clear();
+  task.former_dependents.clear();
+  return task;
+}
 
 void World::CompareWithStore(const core::State& loaded) {
   if (loaded.tasks.size() != state_.tasks.size())
@@ -49,7 +54,7 @@ void World::CompareWithStore(const core::State& loaded) {
                                 state_.tasks.size()));
   for (const core::Task& task : loaded.tasks) {
     const core::Task* in_memory = state_.Find(task.plan.id);
-    if (in_memory == nullptr || !(Durable(task) == Durable(*in_memory))) {
+    if (in_memory == nullptr || !SameButSeenAt(Durable(task), Durable(*in_memory))) {
       Violate(absl::StrCat("stored ", store::TaskToJson(task), " in memory ",
                            in_memory == nullptr ? "nothing" : store::TaskToJson(*in_memory)));
     }
@@ -147,7 +152,7 @@ void World::CheckPeace() {
     return Violate("failed without a reason");
   // An operator then gets it going.
   if (!IsServing()) {
-    Say("peace");
+    Remark("peace");
     excused_ = true;
     if (graph().tasks.empty()) Apply(v1::Deployment(revisions_.at(state_.revision).deployment));
     Tell(core::ResumeRequested());

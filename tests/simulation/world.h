@@ -12,6 +12,7 @@
 
 #include "controller/core/step.h"
 #include "controller/stages/plan.h"
+#include "controller/store/event_log.h"
 #include "controller/store/rollout_store.h"
 #include "tests/simulation/agents.h"
 #include "tests/simulation/fault.h"
@@ -20,9 +21,12 @@
 
 namespace npufleet::simulation {
 
+// What is stored of it, as it comes back.
+core::Task Durable(core::Task task);
+
 class World : private Listener {
  public:
-  // `keep_history`: what happened is written down, line by line.
+  // `keep_history`: what happened is written down, line by line, and the core's events are logged.
   explicit World(const Script& script, bool keep_history = false);
 
   // To the end: faults, then peace. Stops at the first violation.
@@ -36,6 +40,8 @@ class World : private Listener {
   const core::State& state() const { return state_; }
   const std::vector<std::string>& violations() const { return violations_; }
   const std::vector<std::string>& history() const { return history_; }
+  // What the core was given; the faults and what was violated as remarks.
+  const store::EventLog& log() const { return log_; }
   int64_t steps() const { return steps_; }
   int accepted() const { return agents_->accepted(); }
   // Operations that agents took, in that order: "stop serve@node-0", "reboot node-1".
@@ -63,6 +69,7 @@ class World : private Listener {
   void ControllerStarts();
   void CompareWithStore(const core::State& loaded);
   core::State Load();
+  core::Task Stored(const core::Task& task);
   const core::Graph& graph() const { return revisions_.at(state_.revision).graph; }
   Plan PlanOf(const std::string& task, uint64_t revision) const;
   bool IsServing() const {
@@ -81,6 +88,8 @@ class World : private Listener {
   void CheckPeace();
 
   void Say(const std::string& line);
+  // What is no event of the core is said to who reads its log, too.
+  void Remark(const std::string& line);
 
   const Script script_;
   const bool keep_history_;
@@ -118,6 +127,7 @@ class World : private Listener {
   std::map<std::string, core::Sight> last_sight_;  // by task: as it was last reported
   std::vector<std::string> violations_;
   std::vector<std::string> history_;
+  store::EventLog log_;
 };
 
 }  // namespace npufleet::simulation

@@ -274,6 +274,23 @@ TEST_F(AgentTest, WhatChangesByItselfIsSeenAtTheNextPeriod) {
   EXPECT_EQ(observation.Next(kTask).observation().state(), v1::Observation::ABSENT);
 }
 
+TEST_F(AgentTest, WhatCannotBeSeenIsLookedAtAgainSoon) {
+  operations::FakeScript& driver = verbs_[kTask];
+  ASSERT_EQ(driver.period, absl::Hours(1));
+  std::atomic<bool> blind = true;
+  driver.check = [&blind] {
+    v1::Observation seen = operations::Present("token-1");
+    if (blind) seen.set_state(v1::Observation::UNKNOWN);
+    return seen;
+  };
+  Observation observation(*stub_);
+  observation.Check({SubjectOf(kTask)});
+  EXPECT_EQ(observation.Next(kTask).observation().state(), v1::Observation::UNKNOWN);
+  blind = false;
+  node_.clock().Advance(absl::Seconds(10));
+  EXPECT_EQ(observation.Next(kTask).observation().state(), v1::Observation::PRESENT);
+}
+
 TEST_F(AgentTest, WhatIsCheckedAgainAndSaysTheSameIsToldByItsTimeOnly) {
   verbs_[kTask].period = absl::Milliseconds(1);
   verbs_[kTask].there = true;

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "controller/ctl/command_line.h"
+#include "nlohmann/json.hpp"
 #include "tests/common/spec/reference_spec.h"
 #include "tests/controller/ctl/fake_controller.h"
 
@@ -350,6 +351,7 @@ TEST_F(CtlTest, HelpOfEachCommandHasExamples) {
                                              {"rollout", "history"},
                                              {"rollout", "logs"},
                                              {"rollout", "events"},
+                                             {"rollout", "replay"},
                                              {"rollout", "retry"},
                                              {"rollout", "undo"},
                                              {"rollout", "explain"},
@@ -393,6 +395,62 @@ TEST_F(CtlTest, SpecValidateNeedsNoController) {
   EXPECT_THAT(out_, HasSubstr(": ok\nnote: ray start gets"));
   EXPECT_EQ(RunAlone({"spec", "schema"}), ExitCode::kDone);
   EXPECT_EQ(out_, spec::ReadSourceFile("deploy/specs/deployment.schema.json"));
+}
+
+TEST_F(CtlTest, ReplayShowsTheRunAndNeedsNoController) {
+  input_ =
+      R"({"log":"npufleet events","version":1,"rollout":"qwen","epoch":1,"remarks":["seed 17"]}
+{"time":1700000000000000,"kind":"SpecApplied","graph":{"revision":1,"tasks":[{"id":"driver@node-a","stage":"driver","node":"node-a","want":"w"}]},"commands":[]}
+{"time":1700000000000000,"kind":"Remark","text":"!! lose node-a"}
+{"time":1700000012345000,"kind":"NodeConnected","node":"node-a","bootId":"b1","hostsController":true,"commands":[]}
+)";
+  EXPECT_EQ(RunAlone({"rollout", "replay", "-"}), ExitCode::kDone) << err_;
+  EXPECT_EQ(
+      out_,
+      "qwen  epoch 1  3 lines in 12s\n"
+      "  seed 17\n"
+      "\n"
+      "SECONDS  WHAT             SUBJECT        DETAIL\n"
+      " 0.000   SpecApplied                     revision 1, 1 task\n"
+      "           SpecApplied                   revision 1\n"
+      " 0.000   Remark                          !! lose node-a\n"
+      "12.345   NodeConnected    node-a         boot b1, the controller's own node\n"
+      "           NodeConnected  node-a         node-a is connected\n"
+      "           > check        driver@node-a\n"
+      "           != nothing\n"
+      "\n"
+      "at the end progressing: driver@node-a: checking\n"
+      "\n"
+      "TASK           WHY IT IS NOT CURRENT\n"
+      "driver@node-a  checking\n"
+      "\n"
+      "note: 1 event had another outcome in the log, which stands behind !=: it was written by "
+      "another version\n");
+  EXPECT_EQ(RunAlone({"rollout", "replay", "-", "-o", "json"}), ExitCode::kDone) << err_;
+  const auto json = nlohmann::json::parse(out_);
+  EXPECT_EQ(json["phase"], "PROGRESSING");
+  EXPECT_EQ(json["entries"][2]["time"], "2023-11-14T22:13:32.345Z");
+  EXPECT_EQ(json["entries"][2]["commands"][0]["command"], "CheckTask");
+  EXPECT_EQ(json["entries"][2]["recorded"].size(), 0u);
+  EXPECT_EQ(json["open"][0]["task"], "driver@node-a");
+  EXPECT_EQ(RunAlone({"rollout", "replay", "-", "-o", "yaml"}), ExitCode::kDone) << err_;
+  EXPECT_THAT(out_, HasSubstr("\nphase: \"PROGRESSING\"\n"));
+}
+
+TEST_F(CtlTest, ReplayOfABadFileNamesTheLine) {
+  const std::string file = SpecFile(
+      "{\"log\":\"npufleet events\",\"version\":1,\"rollout\":\"qwen\",\"epoch\":1}\n"
+      "{\"time\":\"now\",\"kind\":\"Loaded\"}\n");
+  EXPECT_EQ(RunAlone({"rollout", "replay", file}), ExitCode::kUsage);
+  EXPECT_EQ(err_, absl::StrCat(file, ":2: time: must be a whole number, but is string\n"));
+  EXPECT_EQ(out_, "");
+  input_ = "\x1b[2J";
+  EXPECT_EQ(RunAlone({"rollout", "replay", "-"}), ExitCode::kUsage);
+  EXPECT_THAT(err_, HasSubstr("stdin:1: no JSON"));
+  EXPECT_THAT(err_, Not(HasSubstr("\x1b")));
+  EXPECT_EQ(RunAlone({"rollout", "replay", "/nowhere.events"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "/nowhere.events: cannot be read\n");
+  EXPECT_EQ(RunAlone({"rollout", "replay"}), ExitCode::kUsage);
 }
 
 TEST_F(CtlTest, CompletionKnowsAllCommands) {
