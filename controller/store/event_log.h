@@ -5,7 +5,7 @@
 // caller.
 //
 //   {"log":"npufleet events","version":1,"rollout":"qwen","epoch":1,"remarks":["seed 17"]}
-//   {"time":1700000000000000,"kind":"SpecApplied","graph":{…},"commands":[{"command":"CheckTask",…}]}
+//   {"time":1700000000000000,"kind":"SpecApplied","graph":{…},"commands":[{"command":…},…]}
 //   {"time":1700000000250000,"kind":"NodeLost","node":"node-b","reason":"no sign of life"}
 //   {"time":1700000003000000,"kind":"Remark","text":"the controller dies"}
 //   {"time":1700000004000000,"kind":"Snapshot","state":{…}}
