@@ -82,8 +82,8 @@ def driver_torn(fleet):
     refused = fleet.apply(fleet.spec())
     until(lambda: "would be a downgrade" in fleet.rollout().get("reason", ""), 60, f"the downgrade to be refused: {refused.stdout[-300:]}")
     back = re.sub(r"(    firmwareVersion: \S+\n)", r"\g<1>    allowDowngrade: true\n", fleet.spec())
-    Incident(fleet, "", "").begin(lambda: fleet.apply(back)).wait_recovered(500)
-    fleet.apply(fleet.spec())
+    fleet.apply(back, "--wait", "--timeout", "500s")
+    fleet.apply(fleet.spec(), "--wait", "--timeout", "60s")
     return incident, {"driver@node-a", "driver@node-b", "runtime@node-a", "runtime@node-b", *REBOOT_HEAD, *REBOOT_WORKER}
 
 
@@ -122,14 +122,13 @@ def operators_at_once(fleet):
     if len(reboots) != 1 or int(fleet.rollout()["revision"]) != revision + 2 or specs[revision + 2] != specs[revision]:
         raise Failed(f"reboots {reboots}, revision {fleet.rollout()['revision']} after {revision}")
     incident.measured.remark = "one reboot, one undo: the spec is the former one"
-    return incident, REBOOT_WORKER
+    return incident, {"reboot@node-b", *REBOOT_WORKER}
 
 
 def docker_by_hand(fleet):
     """Somebody puts another dockerd on the worker and restarts it; later the server dies. The drift is shown and never repaired."""
     former = fleet.tasks()["docker@node-b"]["token"]
-    number = re.fullmatch(r"(.*\.)(\d+)", former)
-    other = f"{number[1]}{int(number[2]) + 1}"
+    other = re.sub(r"^(\d+\.\d+\.)(\d+)", lambda version: f"{version[1]}{int(version[2]) + 1}", former)  # of the same length
     path = fleet.do(WORKER, "sh", "-c", "readlink -f $(command -v dockerd)")
     file = fleet.root(WORKER) / path.lstrip("/")
     program = file.read_bytes()
