@@ -167,11 +167,6 @@ int main(int argc, char** argv) {
       return npufleet::api::CreateIdentity(config, request, std::cout);
     });
   }
-  if (*restore) {
-    return WithConfig(restore_flags, [&](const Config& config) {
-      return npufleet::api::Restore(config, backup, std::cout);
-    });
-  }
   return WithConfig(node_flags, [&](const Config& config) {
     return npufleet::api::ListNodes(config, std::cout);
   });

@@ -360,23 +360,6 @@ absl::Status CheckSpace(const host::Filesystem& filesystem, std::string_view pat
   return space.free_bytes >= need ? absl::OkStatus() : NoRoom(filesystem, path, need);
 }
 
-std::string ShownUrl(std::string_view url) {
-  std::string shown(url);
-  const size_t authority = shown.find("://");
-  if (authority == std::string::npos) return shown;
-  const size_t start = authority + 3;
-  const size_t end = std::min(shown.find_first_of("/?#", start), shown.size());
-  const size_t at = shown.rfind('@', end);
-  if (at != std::string::npos && at >= start) shown.erase(start, at + 1 - start);
-  const size_t query = shown.find('?');
-  if (query == std::string::npos) return shown;
-  const std::string lower = absl::AsciiStrToLower(shown.substr(query));
-  for (const char* word : {"sign", "token", "sig=", "key", "credential", "password", "secret"}) {
-    if (absl::StrContains(lower, word)) return shown.substr(0, query) + "?…";
-  }
-  return shown;
-}
-
 absl::Status FetchFile(host::Host& host, const FileRequest& request, std::string_view target,
                        const FetchCallbacks& callbacks) {
   return Fetch(host, request, target, callbacks).Run();

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "agent/host/host.h"
+#include "common/shown_url.h"
 #include "npufleet/v1/spec.pb.h"
 
 namespace npufleet::artifacts {
@@ -50,8 +51,7 @@ absl::StatusOr<std::string> FetchArtifact(host::Host& host, const v1::Artifact& 
 absl::Status CheckSpace(const host::Filesystem& filesystem, std::string_view path,
                         uint64_t need_bytes);
 
-// The URL as it may be shown: without user and password, and without the query when it signs.
-std::string ShownUrl(std::string_view url);
+using npufleet::ShownUrl;  // for all that is told about artifacts
 
 }  // namespace npufleet::artifacts
 

@@ -17,6 +17,9 @@ namespace npufleet::service {
 namespace {
 
 constexpr char kControllerFile[] = "/controller";
+constexpr absl::Duration kJoinDeadline = absl::Seconds(30);
+// The watchdog's thread asks for it: half of WatchdogSec=30 and this must not come to all of it.
+constexpr absl::Duration kRenewalDeadline = absl::Seconds(10);
 
 // The CA's certificate, whoever sent it: it is trusted only because its digest is the token's.
 absl::StatusOr<std::string> PinnedCa(host::Host& host, const JoinOptions& options,
@@ -55,12 +58,14 @@ absl::Status Refused(const host::HttpResponse& response) {
 
 // The certificate of the controller's answer to `body`, posted to `url` with trust in `ca_file`.
 absl::StatusOr<std::string> AskForCertificate(host::Host& host, const std::string& url,
-                                              const std::string& ca_file, const host::Json& body) {
+                                              const std::string& ca_file, absl::Duration deadline,
+                                              const host::Json& body) {
   host::HttpRequest request;
   request.method = "POST";
   request.url = url;
   request.headers["Content-Type"] = "application/json";
   request.ca_file = ca_file;
+  request.deadline = deadline;
   request.follow_redirects = false;
   request.body = body.dump(-1, ' ', false, host::Json::error_handler_t::replace);
   ASSIGN_OR_RETURN(const host::HttpResponse response, host.http->Send(request));
@@ -100,7 +105,7 @@ absl::Status Join(host::Host& host, const JoinOptions& options) {
   const std::string trusted = options.identity_directory + "/.joining-ca.pem";
   RETURN_IF_ERROR(files.Write(trusted, identity.ca_pem));
   absl::StatusOr<std::string> certificate = AskForCertificate(
-      host, url + "/join", trusted,
+      host, url + "/join", trusted, kJoinDeadline,
       {{"node", name}, {"secret", token.secret}, {"address", options.address}, {"csr", csr}});
   files.Remove(trusted).IgnoreError();
   RETURN_IF_ERROR(certificate.status());
@@ -121,7 +126,7 @@ absl::StatusOr<bool> RenewIfDue(host::Host& host, const std::string& identity_di
       identity.certificate_pem,
       AskForCertificate(
           host, absl::StrCat(absl::StripAsciiWhitespace(url), "/join/renew"),
-          identity_directory + "/ca.pem",
+          identity_directory + "/ca.pem", kRenewalDeadline,
           {{"certificate", identity.certificate_pem}, {"csr", csr}, {"signature", signature}}));
   RETURN_IF_ERROR(tls::VerifyCertificate(identity.certificate_pem, identity.ca_pem, now));
   RETURN_IF_ERROR(tls::SaveIdentity(identity_directory, identity));

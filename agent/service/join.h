@@ -32,6 +32,8 @@ absl::Status Join(host::Host& host, const JoinOptions& options);
 // Replaces the certificate in `identity_directory` by a new one for the same key when two thirds of
 // its life are over; true when it did. NotFound: the node joined before the controller's URL was
 // kept. PermissionDenied: the controller has forgotten the node. Unavailable: no connection.
+// DeadlineExceeded: it took the connection and did not answer within 10 s, which is the most that
+// this takes.
 absl::StatusOr<bool> RenewIfDue(host::Host& host, const std::string& identity_directory,
                                 absl::Time now);
 

@@ -15,6 +15,7 @@
 #include "agent/npu/inventory.h"
 #include "agent/service/agent.h"
 #include "agent/service/join.h"
+#include "agent/verbs/obs.h"
 #include "agent/verbs/verb.h"
 #include "common/log.h"
 #include "common/notify.h"
@@ -113,6 +114,8 @@ int ServeUntilStopped(const Config& config, bool insecure_loopback, const std::s
   mallopt(M_ARENA_MAX, 2);
 
   std::unique_ptr<host::Host> host = host::MakeHost(config.host);
+  if (const absl::Status removed = verbs::RemoveObsConfigs(*host); !removed.ok())
+    log::Warning("removing the object store's keys of a former run: ", removed.message());
   Renewal renewal(*host, config, !insecure_loopback);
   renewal.Try();
   absl::StatusOr<std::unique_ptr<Agent>> agent =

@@ -23,7 +23,8 @@ namespace {
 
 // obsutil keeps its logs and what it needs to go on after an interruption in its home.
 constexpr char kHome[] = "/var/lib/npufleet/agent/obsutil";
-constexpr char kConfig[] = "/var/lib/npufleet/agent/obsutil/config";
+// A file for each use: image and model may run side by side.
+constexpr char kConfigs[] = "/var/lib/npufleet/agent/obsutil/config";
 constexpr absl::Duration kDeadline = absl::Hours(48);
 
 using Keys = std::map<std::string, std::string>;
@@ -50,11 +51,12 @@ std::string Masked(std::string text, const Keys& keys) {
   return text;
 }
 
-absl::Status WriteConfig(host::Host& host, const v1::ObsAccess& access, const Keys& keys) {
+absl::Status WriteConfig(host::Host& host, const std::string& path, const v1::ObsAccess& access,
+                         const Keys& keys) {
   RETURN_IF_ERROR(host.filesystem->MakeFolders(kHome, 0700));
   std::string config = absl::StrCat("endpoint=", access.endpoint(), "\n");
   for (const auto& [name, value] : keys) absl::StrAppend(&config, name, "=", value, "\n");
-  return host.filesystem->Write(kConfig, config, 0600);
+  return host.filesystem->Write(path, config, 0600);
 }
 
 // Classes of what obsutil's exit codes mean, where no line of its output tells more.
@@ -72,6 +74,8 @@ v1::Failure FailureOfExit(const std::string& url, int exit_code) {
 
 }  // namespace
 
+absl::Status RemoveObsConfigs(host::Host& host) { return host.filesystem->RemoveAll(kConfigs); }
+
 absl::Status CopyFromObs(host::Host& host, Execution& execution, const v1::ObsAccess& access,
                          const std::string& url, const std::string& target,
                          std::string_view stage) {
@@ -86,11 +90,14 @@ absl::Status CopyFromObs(host::Host& host, Execution& execution, const v1::ObsAc
                          "The stage obsutil installs it again.", "obsutil");
   }
   ASSIGN_OR_RETURN(const Keys keys, ReadKeys(host, access.credentials_file()));
-  RETURN_IF_ERROR(WriteConfig(host, access, keys));
+  // The same after a restart of the agent, as the step goes on with its first arguments.
+  const std::string use = Sha256Hex(url).substr(0, 12);
+  const std::string config = absl::StrCat(kConfigs, "/", Absl(stage), "-", use);
+  RETURN_IF_ERROR(WriteConfig(host, config, access, keys));
   std::vector<std::string> argv = {*program, "cp",       url, host.filesystem->Real(target),
                                    "-f",     "-vlength", "-u"};
   if (absl::EndsWith(url, "/")) argv.insert(argv.end(), {"-r", "-flat"});
-  argv.push_back(absl::StrCat("-config=", host.filesystem->Real(kConfig)));
+  argv.push_back(absl::StrCat("-config=", host.filesystem->Real(config)));
   execution.Log(absl::StrCat("$ ", absl::StrJoin(argv, " ")));
   host::ProcessOptions options;
   options.deadline = kDeadline;
@@ -100,8 +107,8 @@ absl::Status CopyFromObs(host::Host& host, Execution& execution, const v1::ObsAc
     execution.Log(Masked(npu::Printable(line, 1000), keys));
   };
   const absl::StatusOr<host::ProcessResult> result =
-      execution.RunDurably(absl::StrCat("obsutil-", Sha256Hex(url).substr(0, 12)), argv, options);
-  const absl::Status removed = host.filesystem->Remove(kConfig);
+      execution.RunDurably(absl::StrCat("obsutil-", use), argv, options);
+  const absl::Status removed = host.filesystem->Remove(config);
   RETURN_IF_ERROR(result.status());
   RETURN_IF_ERROR(removed);
   if (!result->ok()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Downloads from Huawei's object store by obsutil (runbook 2.3). The keys reach it by a 0600 file
-// that is there only as long as it runs.
+// Downloads from Huawei's object store by obsutil (runbook 2.3). The keys reach each by a 0600 file
+// of its own, which is there only as long as it runs.
 #ifndef AGENT_VERBS_OBS_H_
 #define AGENT_VERBS_OBS_H_
 
@@ -18,6 +18,10 @@ namespace npufleet::verbs {
 // signature table for `stage`, CONFIG without obsutil or without keys.
 absl::Status CopyFromObs(host::Host& host, Execution& execution, const v1::ObsAccess& access,
                          const std::string& url, const std::string& target, std::string_view stage);
+
+// Removes the files with keys that a crash left behind: for the start of the agent, before it
+// resumes what it did. obsutil, which may run on, has read its own long before.
+absl::Status RemoveObsConfigs(host::Host& host);
 
 }  // namespace npufleet::verbs
 

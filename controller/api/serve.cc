@@ -17,6 +17,7 @@
 #include "common/tls/identity.h"
 #include "common/tls/keys.h"
 #include "controller/api/audit.h"
+#include "controller/api/backup_thread.h"
 #include "controller/api/enrolment.h"
 #include "controller/api/rest.h"
 #include "controller/api/rest_server.h"
@@ -76,13 +77,9 @@ sigset_t BlockSignals() {
   return signals;
 }
 
-void WaitForEnd(const sigset_t& signals, runtime::View& view, const tls::Identity& identity,
-                const std::string& database) {
+void WaitForEnd(const sigset_t& signals, runtime::View& view, const tls::Identity& identity) {
   const timespec period = absl::ToTimespec(std::min(notify::WatchdogPeriod(), kRenewalCheck));
   while (true) {
-    if (const absl::Status saved = store::BackUpDaily(database, Clock::Real().Now()); !saved.ok()) {
-      log::Warning("today's backup: ", std::string(saved.message()));
-    }
     const int signal_number = sigtimedwait(&signals, nullptr, &period);
     if (signal_number > 0) {
       log::Info("stopping on signal ", signal_number);
@@ -103,14 +100,17 @@ absl::Status Serve(const ServeOptions& options) {
   const Config& config = options.config;
   log::SetLevel(log::LevelFromName(config.log_level));
   const sigset_t signals = BlockSignals();
+  ASSIGN_OR_RETURN(const auto lock, StoreLock::Take(config));
   RETURN_IF_ERROR(store::CheckIntegrity(config.Database()));
   ASSIGN_OR_RETURN(const auto nodes, store::NodeStore::Open(config.Database(), /*create=*/false));
-  ASSIGN_OR_RETURN(const auto lock, StoreLock::Take(config));
   ASSIGN_OR_RETURN(const auto rollouts, store::RolloutStore::Open(config.Database()));
   ASSIGN_OR_RETURN(const tls::CertificateAuthority authority, LoadAuthority(config));
   ASSIGN_OR_RETURN(const tls::Identity identity, LoadOwnIdentity(config, authority));
   ASSIGN_OR_RETURN(const AuditSink audit, OpenAuditFile(config.AuditLog()));
 
+  // Before the runtime and the servers: at the end a backup that is being made holds up none of
+  // them.
+  const BackupThread backups(store::DailyBackups(config.Database(), Clock::Real()));
   runtime::RuntimeOptions runtime_options;
   runtime_options.store = rollouts.get();
   runtime_options.nodes = nodes.get();
@@ -134,7 +134,7 @@ absl::Status Serve(const ServeOptions& options) {
   log::Info("serving gRPC on ", config.listen, " and ",
             options.insecure_loopback ? "plain HTTP" : "HTTPS", " on ", config.rest_listen);
   notify::Ready(absl::StrCat("serving on ", config.listen));
-  WaitForEnd(signals, runtime, identity, config.Database());
+  WaitForEnd(signals, runtime, identity);
   notify::Stopping();
   return absl::OkStatus();
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two controllers on one store would both start what is outstanding. The kernel ends the lock with
-// the process, however that ends.
+// Two controllers on one store would both start what is outstanding, and one that opens a store
+// while it is restored would mix the two. The kernel ends the lock with the process, however that
+// ends.
 #ifndef CONTROLLER_API_STORE_LOCK_H_
 #define CONTROLLER_API_STORE_LOCK_H_
 
@@ -14,7 +15,8 @@ namespace npufleet::api {
 
 class StoreLock {
  public:
-  // FailedPrecondition when another process holds it.
+  // To be taken before anything of the store is read. FailedPrecondition when another process holds
+  // it; NotFound, which says to run init, without a state directory.
   static absl::StatusOr<std::unique_ptr<StoreLock>> Take(const Config& config);
   ~StoreLock();
   StoreLock(const StoreLock&) = delete;

@@ -506,9 +506,12 @@ bool Evaluation::ConsiderReboot(Node& node) {
 void Evaluation::EvaluateRetired(int i) {
   Task& task = state_.tasks[i];
   const Node& node = state_.nodes[task.plan.node];
-  task.current = false;  // it was counted as not current when it was retired
+  // On a node that does not answer it may never be stopped, and is waited for by nobody.
+  task.current = !node.connected;
   if (task.operation) {
-    if (task.operation->action == Action::kApply) Cancel(task);
+    // Half an installer is worse than either end.
+    const bool is_start = task.operation->action == Action::kApply;
+    if (is_start && task.plan.interruptible) Cancel(task);
     return;
   }
   if (!task.plan.running || !task.alive) return;  // dropped by Step

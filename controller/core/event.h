@@ -90,6 +90,11 @@ struct ResumeRequested {
 struct CancelRequested {
   bool operator==(const CancelRequested&) const = default;
 };
+struct NodeRemoved {  // by an operator: it does not answer, and only what is retired was on it
+  std::string node;
+
+  bool operator==(const NodeRemoved&) const = default;
+};
 struct RebootRequested {  // by an operator: even while something serves there
   std::string node;
 
@@ -100,7 +105,7 @@ struct Event {
   absl::Time time;
   std::variant<SpecApplied, Loaded, NodeConnected, NodeLost, Observed, OperationEnded, TimePassed,
                RetryRequested, RestartRequested, PauseRequested, ResumeRequested, CancelRequested,
-               RebootRequested>
+               RebootRequested, NodeRemoved>
       what;
 
   bool operator==(const Event&) const = default;

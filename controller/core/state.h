@@ -96,7 +96,7 @@ struct Node {
   bool hosts_controller = false;
   std::optional<StartOperation> reboot;  // outstanding
   absl::Time reboot_since = absl::InfinitePast();
-  absl::Duration reboot_took;  // the newest that we commanded; zero: none was
+  absl::Duration reboot_took;   // the newest that we commanded; zero: none was
   uint64_t reboots = 0;         // numbers their ids
   bool reboot_asked = false;    // by a failure or an operator
   bool reboot_ordered = false;  // by an operator: even while something serves

@@ -171,6 +171,20 @@ class Stepper {
     evaluation_.TouchNode(event.node);
   }
 
+  void On(const NodeRemoved& event) {
+    auto found = state_.nodes.find(event.node);
+    if (found == state_.nodes.end()) return;
+    for (const int i : found->second.tasks) {
+      Task& task = state_.tasks[i];
+      if (!task.retired) continue;
+      if (task.operation) state_.operations.erase(task.operation->operation);
+      task.operation.reset();
+      task.alive = false;
+      result_.changed_tasks.insert(task.plan.id);
+    }
+    evaluation_.TouchAll();
+  }
+
   void Unpause(std::string_view kind) {
     state_.paused = false;
     state_.cancelled = false;

@@ -33,6 +33,22 @@ absl::StatusOr<v1::Deployment> Resolve(const v1::Deployment& deployment) {
   return resolved;
 }
 
+// That no deployment wants the node any more, and that nothing on it can be stopped still.
+absl::Status MayLeave(const core::State& state, const std::string& node) {
+  const core::Node& found = state.nodes.at(node);
+  for (const int i : found.tasks) {
+    if (state.tasks[i].retired) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        node, " is used by rollout ", state.deployment,
+        ": apply a deployment without it first, or ctl rollout delete ", state.deployment));
+  }
+  if (!found.connected) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(state.tasks[found.tasks.front()].plan.id,
+                                                    " still runs there and is being stopped: "
+                                                    "see ctl rollout status ",
+                                                    state.deployment));
+}
+
 }  // namespace
 
 // --- Reading
@@ -325,11 +341,15 @@ absl::StatusOr<v1::Plan> Runtime::Plan(const v1::PlanDeploymentRequest& request)
   input.commands = request.commands();
   input.check = [&](const std::string& node,
                     const v1::CheckRequest& request) -> absl::StatusOr<v1::CheckReply> {
-    ASSIGN_OR_RETURN(v1::CheckReply reply, clients.at(node)->CheckOnce(request, absl::Seconds(60)));
+    const auto& client = clients.at(node);
+    if (client == nullptr) return absl::UnavailableError("it is joining again");
+    ASSIGN_OR_RETURN(v1::CheckReply reply, client->CheckOnce(request, absl::Seconds(60)));
     absl::MutexLock lock(&mutex_);
     for (int i = 0; i < reply.observations_size() && i < request.subjects_size(); ++i) {
       if (!request.subjects(i).verb().has_check_host()) continue;
-      JudgeClock(node, agents_.at(node).clock_skew, resolved,
+      auto agent = agents_.find(node);  // it may have been removed meanwhile
+      if (agent == agents_.end()) break;
+      JudgeClock(node, agent->second.clock_skew, resolved,
                  reply.mutable_observations(i)->mutable_observation());
     }
     return reply;
@@ -451,19 +471,20 @@ absl::StatusOr<v1::NodeStatus> Runtime::RemoveNode(const std::string& name) {
   v1::NodeStatus removed;
   std::shared_ptr<fleet::AgentClient> client;  // ends without the lock
   RETURN_IF_ERROR(Call([&]() -> absl::Status {
+    std::string leaves;  // the rollout that it has left, and that could not stop what runs there
     {
       absl::MutexLock lock(&mutex_);
       auto agent = agents_.find(name);
       if (agent == agents_.end())
         return absl::NotFoundError(absl::StrCat("no node \"", name, "\""));
-      const std::string rollout = RolloutOn(name);
-      if (!rollout.empty()) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(name, " is used by rollout ", rollout,
-                         ": apply a deployment without it first, or ctl rollout delete ", rollout));
+      if (const std::string rollout = RolloutOn(name); !rollout.empty()) {
+        RETURN_IF_ERROR(MayLeave(rollouts_.at(rollout).state, name));
+        leaves = rollout;
       }
       removed = StatusOf(name, agent->second);
     }
+    if (!leaves.empty())
+      RETURN_IF_ERROR(Handle(leaves, {options_.clock->Now(), core::NodeRemoved{name}}));
     RETURN_IF_ERROR(options_.nodes->RemoveNode(name));
     absl::MutexLock lock(&mutex_);
     client = std::move(agents_.at(name).client);

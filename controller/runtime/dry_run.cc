@@ -18,6 +18,7 @@ namespace npufleet::runtime {
 namespace {
 
 constexpr char kPlanned[] = "planned:";
+constexpr int kMostSteps = 10'000;
 
 class DryPerformer {
  public:
@@ -35,6 +36,10 @@ class DryPerformer {
       }
     }
     while (true) {
+      if (plan_.steps_size() > kMostSteps) {
+        plan_.add_blocked("no end of it is foreseen: what is done is undone again");
+        break;
+      }
       if (!checks_.empty()) {
         LookAtAll();
       } else if (!starts_.empty()) {
@@ -106,6 +111,13 @@ class DryPerformer {
         observation.sight = core::Sight::kUnknown;
         observation.reason = "its node did not answer";
       }
+      if (observation.reboot_needed && rebooted_.count(check.node) > 0) {
+        // Its agent knows nothing of the reboot that was only pretended.
+        observation.sight = core::Sight::kPresent;
+        if (observation.token.empty()) observation.token = absl::StrCat(kPlanned, check.task);
+        observation.reboot_needed = false;
+        observation.failure.reset();
+      }
       for (const auto& [need, token] : check.inputs) {
         // Docker is not there yet, so its images cannot be seen: they will have to be made.
         if (absl::StartsWith(token, kPlanned) && observation.sight != core::Sight::kPresent) {
@@ -157,6 +169,7 @@ class DryPerformer {
 
   void End(const core::StartOperation& start) {
     if (start.action == core::Action::kReboot) {
+      rebooted_.insert(start.node);
       Step(core::NodeConnected{start.node, absl::StrCat(kPlanned, start.operation), false});
       return;
     }
@@ -226,6 +239,7 @@ class DryPerformer {
   v1::Plan plan_;
   std::set<std::string> told_;  // tasks that the commands name
   bool serving_ = false;
+  std::set<std::string> rebooted_;  // nodes, pretended
   std::vector<core::CheckTask> checks_;
   std::deque<core::StartOperation> starts_;
   std::multimap<absl::Time, core::StartOperation> under_way_;  // by when they end

@@ -18,6 +18,19 @@ namespace {
 constexpr absl::Duration kInventoryPeriod = absl::Seconds(15);
 constexpr absl::Duration kInventoryDeadline = absl::Seconds(12);
 
+// What a stage does to others, its locks and limits are this version's word, whatever version has
+// stored the task; what is wanted and on what it stands is the revision's.
+void TakeEffectsOfThisVersion(const v1::Deployment& deployment, core::State& state) {
+  for (const core::TaskPlan& plan : stages::PlanOf(deployment, state.revision).graph.tasks) {
+    auto found = state.index.find(plan.id);
+    if (found == state.index.end() || state.tasks[found->second].retired) continue;
+    core::TaskPlan& stored = state.tasks[found->second].plan;
+    const core::TaskPlan former = std::exchange(stored, plan);
+    stored.needs = former.needs;
+    stored.want = former.want;
+  }
+}
+
 }  // namespace
 
 Runtime::Runtime(RuntimeOptions options) : options_(std::move(options)) {}
@@ -89,6 +102,7 @@ absl::Status Runtime::LoadRollouts() {
       }
     }
     rollout.state = std::move(state);
+    TakeEffectsOfThisVersion(rollout.details.deployment, rollout.state);
     const std::string name = rollout.state.deployment;
     rollouts_.emplace(name, std::move(rollout));
   }

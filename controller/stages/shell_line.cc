@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "common/shown_url.h"
 
 namespace npufleet::stages {
 namespace {
@@ -59,14 +60,6 @@ std::string ShellLine(const std::vector<std::string>& words) {
   return absl::StrJoin(shown, " ");
 }
 
-std::string MaskedUrl(std::string_view url) {
-  const size_t scheme = url.find("://");
-  if (scheme == std::string_view::npos) return std::string(url);
-  const size_t host = scheme + 3;
-  const size_t end = url.find('/', host);
-  const size_t at = url.substr(0, end).rfind('@');
-  if (at == std::string_view::npos || at < host) return std::string(url);
-  return absl::StrCat(std::string(url.substr(0, host)), kMask, std::string(url.substr(at)));
-}
+std::string MaskedUrl(std::string_view url) { return ShownUrl(url, absl::StrCat(kMask, "@")); }
 
 }  // namespace npufleet::stages

@@ -23,7 +23,7 @@ std::string Assignment(std::string_view name, std::string_view value);
 // and joined.
 std::string ShellLine(const std::vector<std::string>& words);
 
-// A URL with its user and password masked.
+// A URL with its user and password masked, and without a query that signs.
 std::string MaskedUrl(std::string_view url);
 
 }  // namespace npufleet::stages

@@ -29,7 +29,7 @@ constexpr int kMostAttempts = 1'000'000;
 constexpr const char* kEvents[] = {
     "SpecApplied",     "Loaded",          "NodeConnected",   "NodeLost",         "Observed",
     "OperationEnded",  "TimePassed",      "RetryRequested",  "RestartRequested", "PauseRequested",
-    "ResumeRequested", "CancelRequested", "RebootRequested",
+    "ResumeRequested", "CancelRequested", "RebootRequested", "NodeRemoved",
 };
 static_assert(std::size(kEvents) == std::variant_size_v<What>);
 constexpr const char* kCommands[] = {"CheckTask", "StartOperation", "CancelOperation",
@@ -78,6 +78,7 @@ void Write(const core::RestartRequested& event, Json& json) {
   json["node"] = event.node;
 }
 void Write(const core::RebootRequested& event, Json& json) { json["node"] = event.node; }
+void Write(const core::NodeRemoved& event, Json& json) { json["node"] = event.node; }
 template <typename Event>
 void Write(const Event&, Json&) {
   static_assert(std::is_empty_v<Event>);
@@ -111,6 +112,7 @@ void Read(const Json& json, core::RestartRequested& event) {
   ReadMember(json, "node", event.node);
 }
 void Read(const Json& json, core::RebootRequested& event) { Require(json, "node", event.node); }
+void Read(const Json& json, core::NodeRemoved& event) { Require(json, "node", event.node); }
 template <typename Event>
 void Read(const Json&, Event&) {
   static_assert(std::is_empty_v<Event>);

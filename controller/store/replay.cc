@@ -117,6 +117,7 @@ struct Teller {
   Account operator()(const core::ResumeRequested&) const { return {}; }
   Account operator()(const core::CancelRequested&) const { return {}; }
   Account operator()(const core::RebootRequested& event) const { return {"", event.node, ""}; }
+  Account operator()(const core::NodeRemoved& event) const { return {"", event.node, ""}; }
 
   Account operator()(const LoggedEvent& logged) const {
     return std::visit(*this, logged.event.what);

@@ -67,5 +67,24 @@ TEST(NodesTest, ANodeOfAnotherDeploymentIsSaidByPlanAndRefusedByApply) {
   EXPECT_EQ(fleet.runtime().ListRollouts()->rollouts(0).phase(), v1::Rollout::SERVING);
 }
 
+TEST(NodesTest, ADeadNodeIsLeftBehindAndThenRemoved) {
+  Fleet fleet(2);
+  fleet.StartController();
+  ASSERT_TRUE(fleet.Apply(MakeDeployment(2)).ok());
+  fleet.AwaitPhase(v1::Rollout::SERVING);
+  fleet.StopAgent(1);
+  ASSERT_TRUE(fleet.AwaitConnected(1, false));
+  EXPECT_TRUE(absl::IsFailedPrecondition(fleet.runtime().RemoveNode("node-b").status()));
+  ASSERT_TRUE(fleet.Apply(MakeDeployment(1)).ok());
+  const v1::Rollout serving = fleet.AwaitRollout([](const v1::Rollout& rollout) {
+    return rollout.revision() == 2 && rollout.phase() == v1::Rollout::SERVING;
+  });
+  EXPECT_EQ(serving.phase(), v1::Rollout::SERVING) << Describe(serving);
+  const absl::StatusOr<v1::NodeStatus> removed = fleet.runtime().RemoveNode("node-b");
+  EXPECT_TRUE(removed.ok()) << removed.status();
+  for (const v1::Task& task : fleet.runtime().GetRollout("tiny")->tasks())
+    EXPECT_EQ(task.node(), "node-a");
+}
+
 }  // namespace
 }  // namespace npufleet::integration

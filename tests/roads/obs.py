@@ -67,7 +67,7 @@ def keeps_secrets(checks, node):
     records = [json.loads(line) for line in node.read("var/lib/npufleet/agent/obsutil/.obsutil_log/obsutil.log").splitlines()]
     checks.that("the keys reach obsutil in a file of mode 0600", records and all(record["mode"] == "0o600" for record in records), records[:1])
     checks.that("the keys are in no argv", not any(secret in json.dumps(records) for secret in (obs.ACCESS_KEY, obs.SECRET_KEY)), records[:1])
-    checks.that("that file is gone afterwards", not node.exists("var/lib/npufleet/agent/obsutil/config"))
+    checks.that("that file is gone afterwards", not list((node.root / "var/lib/npufleet/agent/obsutil/config").glob("*")))
     kept = ""
     for secret in (obs.ACCESS_KEY, obs.SECRET_KEY):
         kept += subprocess.run(["grep", "-rla", secret, node.root / "var", node.root / "etc", node.root / "data2", node.agent.log],

@@ -16,7 +16,7 @@ namespace npufleet::verbs {
 namespace {
 
 constexpr char kSpaceNote[] = "/var/lib/npufleet/agent/disk-space-seen.json";
-constexpr double kGib = 1 << 30;
+constexpr uint64_t kGib = 1 << 30;
 
 class CheckHost : public Verb {
  public:
@@ -52,7 +52,7 @@ class CheckHost : public Verb {
       note[path] = gib;
       if (auto space = host_.filesystem->Space(path); space.ok()) {
         execution.Log(
-            absl::StrFormat("%s: %.1f GiB free, %d needed", path, space->free_bytes / kGib, gib));
+            absl::StrFormat("%s: %d GiB free, %d needed", path, space->free_bytes / kGib, gib));
       }
     }
     return host_.filesystem->Write(kSpaceNote, note.dump());
@@ -160,12 +160,14 @@ class CheckHost : public Verb {
     for (const auto& [path, gib] : want_.min_free_gib()) {
       absl::StatusOr<host::DiskSpace> space = host_.filesystem->Space(path);
       if (!space.ok()) return Annotate(space.status(), path);
-      if (space->free_bytes / kGib >= static_cast<double>(gib)) continue;
-      return SignedFailure(v1::Failure::NEEDS_OPERATOR, "PRE-01",
-                           absl::StrFormat("%s has %.1f GiB free, %d GiB are needed", path,
-                                           space->free_bytes / kGib, gib),
-                           absl::StrCat("Free space on the filesystem of ", path,
-                                        ", or change preflight.minFreeGib."));
+      // Whole ones: a finer figure would change from Check to Check of a disk that is in use.
+      const uint64_t free_gib = space->free_bytes / kGib;
+      if (free_gib >= gib) continue;
+      return SignedFailure(
+          v1::Failure::NEEDS_OPERATOR, "PRE-01",
+          absl::StrFormat("%s has %d GiB free, %d GiB are needed", path, free_gib, gib),
+          absl::StrCat("Free space on the filesystem of ", path,
+                       ", or change preflight.minFreeGib."));
     }
     return absl::OkStatus();
   }

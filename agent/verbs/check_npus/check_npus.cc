@@ -281,12 +281,15 @@ class CheckNpus : public Verb {
     ReportActivity(execution, absl::StrCat("resetting chip ", chip.id));
     host::ProcessOptions options = npu::NpuToolOptions(host_, kResetDeadline);
     options.stdin_text = kYesToAll;
+    // By its number: a step that ended is not run again, and this chip's may be its second here.
     const absl::StatusOr<host::ProcessResult> result =
-        execution.RunDurably(absl::StrCat("reset-", chip.id),
+        execution.RunDurably(absl::StrCat("reset-", chip.id, "-", history.EndedBefore(chip.id)),
                              {"npu-smi", "set", "-t", "reset", "-i", absl::StrCat(chip.npu), "-c",
                               absl::StrCat(chip.chip), "-m", "1"},
                              options);
-    if (absl::IsCancelled(result.status())) return result.status();
+    // Unavailable: the agent stops, and the reset goes on.
+    if (absl::IsCancelled(result.status()) || absl::IsUnavailable(result.status()))
+      return result.status();
     const std::string said =
         result.ok() ? result->Combined() : npu::Printable(result.status().ToString());
     const bool ended_well = result.ok() && result->ok();

@@ -45,6 +45,7 @@ ResetHistory::ResetHistory(host::Host& host) : host_(host) {
     entry.boot_id = host::TextOf(row, "boot_id");
     entry.time = absl::FromUnixSeconds(host::NumberOf(row, "time"));
     entry.result = ResultFrom(host::TextOf(row, "result"));
+    entry.ended_before = host::NumberOf(row, "ended_before");
     for (const host::Json& code : host::Member(row, "codes")) {
       if (code.is_string()) entry.codes.push_back(code.get<std::string>());
     }
@@ -90,9 +91,13 @@ int ResetHistory::NewestOf(uint32_t chip) const {
 
 absl::Status ResetHistory::Record(uint32_t chip, const std::vector<std::string>& codes,
                                   const std::string& boot_id, Result result) {
-  if (const int newest = NewestOf(chip); newest >= 0 && entries_[newest].result == Result::kBegun)
-    entries_.erase(entries_.begin() + newest);
-  entries_.push_back({chip, codes, boot_id, host_.clock->Now(), result});
+  int64_t ended_before = 0;
+  if (const int newest = NewestOf(chip); newest >= 0) {
+    const bool was_begun = entries_[newest].result == Result::kBegun;
+    ended_before = entries_[newest].ended_before + (was_begun ? 0 : 1);
+    if (was_begun) entries_.erase(entries_.begin() + newest);
+  }
+  entries_.push_back({chip, codes, boot_id, host_.clock->Now(), result, ended_before});
   if (entries_.size() > kMostEntries) entries_.erase(entries_.begin());
   return Save();
 }
@@ -104,6 +109,11 @@ absl::Status ResetHistory::Forget(uint32_t chip) {
   return Save();
 }
 
+int64_t ResetHistory::EndedBefore(uint32_t chip) const {
+  const int newest = NewestOf(chip);
+  return newest < 0 ? 0 : entries_[newest].ended_before;
+}
+
 absl::Status ResetHistory::Save() {
   host::Json json = host::Json::array();
   for (const Entry& entry : entries_) {
@@ -111,7 +121,8 @@ absl::Status ResetHistory::Save() {
                     {"codes", entry.codes},
                     {"boot_id", entry.boot_id},
                     {"time", absl::ToUnixSeconds(entry.time)},
-                    {"result", kResults[static_cast<int>(entry.result)]}});
+                    {"result", kResults[static_cast<int>(entry.result)]},
+                    {"ended_before", entry.ended_before}});
   }
   return host_.filesystem->Write(kPath, host::WriteJson(json, 1));
 }

@@ -46,6 +46,9 @@ class ResetHistory {
   // The chip's newest entry, of a reset that was refused.
   absl::Status Forget(uint32_t chip);
 
+  // How many resets of the chip had ended when its newest was begun.
+  int64_t EndedBefore(uint32_t chip) const;
+
  private:
   struct Entry {
     uint32_t chip = 0;
@@ -53,6 +56,7 @@ class ResetHistory {
     std::string boot_id;
     absl::Time time;
     Result result = Result::kBegun;
+    int64_t ended_before = 0;  // of this chip; kept, as old entries are dropped
   };
 
   absl::Status Save();

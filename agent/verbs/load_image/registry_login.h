@@ -16,8 +16,9 @@ namespace npufleet::verbs {
 std::string RegistryOf(std::string_view reference);
 
 // The X-Registry-Auth header for `reference`, empty when the file has no login for its registry.
-// Without a `path`, /root/.docker/config.json is used when it is there. CONFIG for a file that is
-// not there, that others may read, or that is none of docker's.
+// CONFIG for a file that is not there, that others may read, that is none of docker's, or whose
+// login is a credential helper's. Without a `path`, /root/.docker/config.json is asked, where all
+// this is no login, but CONFIG when others may read the login that it has.
 absl::StatusOr<std::string> RegistryAuthOf(host::Host& host, const std::string& path,
                                            std::string_view reference);
 

@@ -9,8 +9,8 @@
 #include "common/tls/identity.h"
 #include "common/tls/join_token.h"
 #include "common/tls/keys.h"
-#include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/fake_host.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace npufleet::service {
 namespace {
@@ -28,6 +28,7 @@ class JoinTest : public ::testing::Test {
     const auto sign = [this](const host::HttpRequest& request) {
       body_ = host::ParseJson(request.body);
       ca_file_ = request.ca_file;
+      deadline_ = request.deadline;
       host::HttpResponse response;
       response.status = 200;
       response.body = host::Json{
@@ -61,6 +62,7 @@ class JoinTest : public ::testing::Test {
   FakeHost node_;
   host::Json body_;
   std::string ca_file_;
+  absl::Duration deadline_;
 };
 
 TEST_F(JoinTest, KeepsWhereToRenew) {
@@ -93,6 +95,13 @@ TEST_F(JoinTest, ADueCertificateIsReplacedForTheSameKeyWithProofOfIt) {
                               host::TextOf(body_, "signature"))
                   .ok());
   EXPECT_EQ(ca_file_, folder_.path() + "/ca.pem") << "only the fleet's controller is trusted";
+}
+
+// WatchdogSec=30, and the beat comes 15 s after the last and after this call.
+TEST_F(JoinTest, AControllerThatHangsDoesNotHoldUpTheWatchdog) {
+  ASSERT_TRUE(JoinFleet().ok());
+  ASSERT_TRUE(RenewIfDue(node_.host(), folder_.path(), Due()).ok());
+  EXPECT_LE(deadline_, absl::Seconds(10));
 }
 
 TEST_F(JoinTest, ARefusalKeepsTheOldCertificateAndSaysWhy) {

@@ -7,8 +7,11 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "agent/verbs/check_npus/reset_history.h"
 #include "common/failure.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "tests/fakes/fake_execution.h"
@@ -133,11 +136,13 @@ class FaultyNode {
   bool hangs = false;   // a reset
   int chips_away = 0;   // for so many looks after a reset
   std::function<void()> before_reset;
+  std::function<void()> before_look;
 
  private:
   using Result = absl::StatusOr<host::ProcessResult>;
 
   Result Info() {
+    if (before_look) before_look();
     const bool all = away_ == 0 || --away_ == 0;
     std::string text =
         "| npu-smi 25.0.rc1                 Version: 25.0.rc1 |\n"
@@ -181,6 +186,26 @@ class FaultyNode {
 
   fakes::FakeHost& node_;
   int away_ = 0;
+};
+
+// As the agent's own: a step that ended is not run again. While the agent stops, it goes on.
+class RememberingExecution : public fakes::FakeExecution {
+ public:
+  using FakeExecution::FakeExecution;
+  absl::StatusOr<host::ProcessResult> RunDurably(std::string_view step,
+                                                 const std::vector<std::string>& argv,
+                                                 const host::ProcessOptions& options) override {
+    const std::string name(step);
+    if (results_.count(name) == 0)
+      results_.emplace(name, FakeExecution::RunDurably(step, argv, options));
+    if (agent_stops) return absl::UnavailableError("the agent stops; the step goes on");
+    return results_.at(name);
+  }
+
+  bool agent_stops = false;
+
+ private:
+  std::map<std::string, absl::StatusOr<host::ProcessResult>> results_;
 };
 
 class FaultCodeTest : public CheckNpusTest {
@@ -345,6 +370,41 @@ TEST_F(FaultCodeTest, ACodeThatComesBackAgainAndAgainIsHardware) {
   EXPECT_EQ(npus_.resets(), 2);
   npus_.codes[1] = "80CF8009";  // another fault has its own count
   EXPECT_EQ(Make()->Check().reason(), "chip 1 must be reset: fault 80CF8009");
+}
+
+TEST_F(FaultCodeTest, ASecondResetWithinOneApplyIsDone) {
+  npus_.codes[1] = "80E18005";
+  int looks = 0;
+  npus_.before_look = [&] {  // the first helps, and the code comes back
+    if (npus_.resets() == 1 && ++looks == 2) npus_.codes[1] = "80E18005";
+  };
+  RememberingExecution execution(node_.host());
+  EXPECT_TRUE(Make()->Apply(execution).ok());
+  EXPECT_EQ(npus_.resets(), 2);
+}
+
+TEST_F(FaultCodeTest, AnAgentThatStopsDuringAResetGoesOnWithThatOne) {
+  npus_.codes[1] = "80E18005";
+  npus_.helps = false;
+  RememberingExecution execution(node_.host());
+  execution.agent_stops = true;
+  EXPECT_TRUE(absl::IsUnavailable(Make()->Apply(execution)));
+  EXPECT_THAT(*node_.files().Read(kHistory), HasSubstr("begun"));
+  execution.agent_stops = false;
+  EXPECT_EQ(ToFailure(Make()->Apply(execution)).class_(), v1::Failure::REBOOT);
+  EXPECT_EQ(npus_.resets(), 1);
+}
+
+TEST_F(FaultCodeTest, AResetHasAnotherNumberThanTheLastHoweverMuchWasForgotten) {
+  ResetHistory history(node_.host());
+  int64_t last = -1;
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(history.Record(1, {"80E18005"}, "boot-1", ResetHistory::Result::kBegun).ok());
+    EXPECT_EQ(history.EndedBefore(1), last + 1);
+    last = ResetHistory(node_.host()).EndedBefore(1);
+    ASSERT_TRUE(history.Record(1, {"80E18005"}, "boot-1", ResetHistory::Result::kHelped).ok());
+    EXPECT_EQ(history.EndedBefore(1), last);
+  }
 }
 
 TEST_F(FaultCodeTest, AResetThatHangsIsKilledAndWantsAReboot) {

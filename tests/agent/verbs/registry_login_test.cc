@@ -14,6 +14,7 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr char kFile[] = "/root/logins.json";
+constexpr char kDefaultFile[] = "/root/.docker/config.json";
 
 std::string Decoded(const std::string& header) {
   std::string text;
@@ -49,6 +50,42 @@ TEST(RegistryLoginTest, ALoginIsFoundUnderEachNameThatDockerGivesIt) {
 TEST(RegistryLoginTest, WithoutAFileThereIsNoLogin) {
   fakes::FakeHost node;
   EXPECT_EQ(RegistryAuthOf(node.host(), "", "r.example.com/a:1").value(), "");
+}
+
+TEST(RegistryLoginTest, DockersOwnFileWithoutALoginIsNone) {
+  fakes::FakeHost node;
+  for (const char* text :
+       {"", "{", R"({"proxies": {"default": {"httpProxy": "http://10.0.0.1:3128"}}})",
+        R"({"auths": {"r.example.com": {}}, "credsStore": "x"})",
+        R"({"auths": {"r.example.com": {"auth": "?"}}})"}) {
+    ASSERT_TRUE(node.files().Write(kDefaultFile, text, 0644).ok());
+    EXPECT_EQ(RegistryAuthOf(node.host(), "", "r.example.com/a:1").value_or("refused"), "") << text;
+  }
+}
+
+TEST(RegistryLoginTest, AFileThatTheSpecNamesMustBeFit) {
+  fakes::FakeHost node;
+  for (const char* text : {"", "{", R"({"auths": {"r.example.com": {"auth": "?"}}})"}) {
+    ASSERT_TRUE(node.files().Write(kFile, text, 0600).ok());
+    const auto header = RegistryAuthOf(node.host(), kFile, "r.example.com/a:1");
+    EXPECT_EQ(ToFailure(header.status()).class_(), v1::Failure::CONFIG) << text;
+  }
+  ASSERT_TRUE(node.files().Write(kFile, R"({"proxies": {}})", 0644).ok());
+  const auto header = RegistryAuthOf(node.host(), kFile, "r.example.com/a:1");
+  EXPECT_THAT(ToFailure(header.status()).advice(), HasSubstr("chmod 0600"));
+}
+
+TEST(RegistryLoginTest, ALoginOfDockersOwnFileIsItsOwnersAlone) {
+  fakes::FakeHost node;
+  const std::string text =
+      R"({"auths": {"r.example.com": {"auth": ")" + absl::Base64Escape("me:p") + R"("}}})";
+  ASSERT_TRUE(node.files().Write(kDefaultFile, text, 0644).ok());
+  const auto header = RegistryAuthOf(node.host(), "", "r.example.com/a:1");
+  EXPECT_THAT(ToFailure(header.status()).advice(), HasSubstr("chmod 0600"));
+  EXPECT_EQ(RegistryAuthOf(node.host(), "", "other.example.com/a:1").value_or("refused"), "");
+  ASSERT_TRUE(node.files().SetMode(kDefaultFile, 0600).ok());
+  EXPECT_THAT(Decoded(RegistryAuthOf(node.host(), "", "r.example.com/a:1").value_or("")),
+              HasSubstr(R"("password":"p")"));
 }
 
 TEST(RegistryLoginTest, ACredentialHelperIsSaidSo) {

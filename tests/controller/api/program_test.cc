@@ -14,6 +14,7 @@
 #include "common/tls/identity.h"
 #include "common/tls/join_token.h"
 #include "common/tls/keys.h"
+#include "controller/api/serve.h"
 #include "controller/api/store_lock.h"
 #include "controller/store/node_store.h"
 #include "tests/controller/api/fakes.h"
@@ -70,6 +71,14 @@ class RestoreTest : public ProgramTest {
     for (const store::Node& node : nodes) names.push_back(node.name);
     return names;
   }
+  std::vector<std::string> StateFiles(const std::string& with) {
+    std::vector<std::string> paths;
+    for (const auto& entry : std::filesystem::directory_iterator(config_.state_directory)) {
+      if (entry.path().filename().string().find(with) != std::string::npos)
+        paths.push_back(entry.path().string());
+    }
+    return paths;
+  }
   uint64_t Epoch() {
     return store::NodeStore::Open(config_.Database(), false).value()->Epoch().value();
   }
@@ -116,6 +125,68 @@ TEST_F(RestoreTest, AStoreThatCannotBeReadIsReplacedNevertheless) {
   const absl::Status restored = Restore(config_, backup_, out_);
   ASSERT_TRUE(restored.ok()) << restored;
   EXPECT_THAT(Nodes(), testing::ElementsAre("node-a"));
+}
+
+TEST_F(RestoreTest, TheFormerStoreNeedsNoLog) {
+  const auto open = store::NodeStore::Open(config_.Database(), false).value();  // keeps the log
+  Join("node-c");
+  ASSERT_GT(std::filesystem::file_size(config_.Database() + "-wal"), 0u);
+  ASSERT_TRUE(Restore(config_, backup_, out_).ok());
+  for (const std::string& kept : StateFiles(".replaced-")) {
+    if (kept.find("-wal") != std::string::npos || kept.find("-shm") != std::string::npos) {
+      std::filesystem::remove(kept);
+    } else {
+      EXPECT_EQ(store::NodeStore::Open(kept, false).value()->ListNodes()->size(), 3u);
+    }
+  }
+}
+
+TEST_F(RestoreTest, OneThatIsCutOffLeavesNothingToServeAndIsRunAgain) {
+  // Neither can be read nor, for a while, its log be moved.
+  std::filesystem::remove(config_.Database());
+  std::filesystem::create_directory(config_.Database());
+  std::ofstream(config_.Database() + "-wal") << "newest commits";
+  std::vector<std::string> obstacles;
+  for (int second = 0; second < 60; ++second) {
+    obstacles.push_back(absl::StrCat(config_.Database(), ".replaced-",
+                                     absl::ToUnixSeconds(absl::Now()) + second, "-wal"));
+    std::filesystem::create_directory(obstacles.back());
+  }
+  EXPECT_FALSE(Restore(config_, backup_, out_).ok());
+  EXPECT_FALSE(std::filesystem::exists(config_.Database()));
+  ServeOptions options;
+  options.config = config_;
+  EXPECT_THAT(std::string(Serve(options).message()), HasSubstr("npufleet-controller restore"));
+
+  for (const std::string& obstacle : obstacles) std::filesystem::remove(obstacle);
+  const absl::Status restored = Restore(config_, backup_, out_);
+  ASSERT_TRUE(restored.ok()) << restored;
+  EXPECT_THAT(Nodes(), testing::ElementsAre("node-a"));
+  EXPECT_THAT(StateFiles(".restoring"), testing::IsEmpty());
+}
+
+TEST_F(RestoreTest, OneWhoseEpochWouldNotBeNewerLeavesNothingBehind) {
+  const absl::Time later = absl::Now() + absl::Hours(1);
+  ASSERT_TRUE(store::NodeStore::Open(config_.Database(), false).value()->SetEpoch(later).ok());
+  EXPECT_EQ(Restore(config_, backup_, out_).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(StateFiles(".restoring"), testing::IsEmpty());
+  EXPECT_THAT(Nodes(), testing::ElementsAre("node-a", "node-b"));
+}
+
+TEST_F(RestoreTest, AStartDuringItReadsNothing) {
+  std::ofstream(config_.Database()) << std::string(8192, 'x');
+  const auto lock = StoreLock::Take(config_);
+  ServeOptions options;
+  options.config = config_;
+  const absl::Status served = Serve(options);
+  EXPECT_EQ(served.code(), absl::StatusCode::kFailedPrecondition) << served;
+  EXPECT_THAT(std::string(served.message()), HasSubstr("serves or restores"));
+}
+
+TEST_F(ProgramTest, ServeBeforeInitSaysSo) {
+  ServeOptions options;
+  options.config = config_;
+  EXPECT_THAT(std::string(Serve(options).message()), HasSubstr("npufleet-controller init"));
 }
 
 TEST_F(ProgramTest, InitMakesAFleetThatHangsTogether) {

@@ -174,6 +174,26 @@ TEST_F(StepTest, ServesAndIsStill) {
   EXPECT_THAT(Started(), IsEmpty());
 }
 
+TEST_F(StepTest, AnInstallerThatNobodyWantsAnyMoreGoesToItsEnd) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  for (const char* id : {"driver@a", "image@a"}) See(id, Sight::kAbsent, "", "not there");
+  Tell(SpecApplied{Graph{.revision = 2}});
+  EXPECT_THAT(cancels_, ElementsAre(HasSubstr("image@a"))) << "the driver's may not be cut";
+  Succeed("driver@a", "25.0");
+  EXPECT_EQ(state_.Find("driver@a"), nullptr);
+}
+
+TEST_F(StepTest, WhatRanOnANodeThatIsGoneIsWaitedForByNobodyAndForgottenWithIt) {
+  Serve();
+  Tell(NodeLost{"a", "burnt"});
+  Tell(SpecApplied{Graph{.revision = 2}});
+  EXPECT_NE(state_.Find("container@a"), nullptr) << "it may run still";
+  Tell(NodeRemoved{"a"});
+  EXPECT_THAT(state_.tasks, IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kDeleted);
+}
+
 TEST_F(StepTest, WhatHasDriftedIsLookedAtAgainBeforeWhatDiedAboveItIsStarted) {
   Serve();
   See("driver@a", Sight::kDrifted, "25.0", "chip 1 reports 80E18005");

@@ -134,18 +134,37 @@ TEST(DryRunTest, AnOutageIsTheLongestWayFromTheFirstStopToTheProbe) {
     task.apply_took = absl::Seconds(task.plan.id == "container@node-1" ? 7 : 5);
   }
   const v1::Plan plan = DryRun(std::move(input));
-  // serve, ray-worker and ray-head are stopped, the head's container, ray-head, ray-worker and serve
-  // started; the worker's slower container is made beside that.
+  // serve, ray-worker and ray-head are stopped, the head's container, ray-head, ray-worker and
+  // serve started; the worker's slower container is made beside that.
   EXPECT_EQ(plan.outage().seconds(), 3 + 4 * 5);
   EXPECT_THAT(plan.never_run(), testing::IsEmpty());
 }
 
 TEST(DryRunTest, AnOutageSaysOfWhatItDoesNotKnowTheTime) {
-  DryRunInput input = InputWhere(v1::Observation::PRESENT, {{"serve@node-0", v1::Observation::ABSENT}});
+  DryRunInput input =
+      InputWhere(v1::Observation::PRESENT, {{"serve@node-0", v1::Observation::ABSENT}});
   input.state = Serving(input);
   for (core::Task& task : input.state.tasks) task.seen_stamp.clear();
   const v1::Plan plan = DryRun(std::move(input));
   EXPECT_THAT(plan.never_run(), testing::ElementsAre("serve@node-0"));
+}
+
+TEST(DryRunTest, APendingRebootIsPlannedOnce) {
+  DryRunInput input = InputWhere(v1::Observation::PRESENT);
+  input.check = [look = input.check](const std::string& node, const v1::CheckRequest& request) {
+    absl::StatusOr<v1::CheckReply> reply = look(node, request);
+    for (v1::TaskObservation& seen : *reply->mutable_observations()) {
+      if (seen.task() != "driver@node-1") continue;
+      seen.mutable_observation()->set_state(v1::Observation::ABSENT);
+      seen.mutable_observation()->set_reboot_needed(true);
+      seen.mutable_observation()->clear_token();
+    }
+    return reply;
+  };
+  const v1::Plan plan = DryRun(std::move(input));
+  ASSERT_EQ(plan.steps_size(), 1) << plan.ShortDebugString();
+  EXPECT_EQ(plan.steps(0).task(), "reboot@node-1");
+  EXPECT_THAT(plan.blocked(), testing::IsEmpty());
 }
 
 TEST(DryRunTest, CommandsAreGivenOnlyWhenAskedFor) {

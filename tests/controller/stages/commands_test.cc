@@ -229,6 +229,8 @@ TEST(CommandsTest, SecretsAreMasked) {
     spec.mutable_engine()->add_extra_args(argument);
   spec.mutable_runtime()->mutable_installer()->set_url("https://me:hunter2@example.org/r.run");
   spec.mutable_model()->mutable_sources(1)->mutable_hugging_face()->set_token_file("/root/token");
+  spec.mutable_driver()->mutable_firmware()->set_url(
+      "https://b.obs.example/f.run?AccessKeyId=me&Signature=hunter2");
   const DeploymentPlan plan = PlanOf(deployment, 1);
   for (const auto& [task, verb] : plan.verbs)
     EXPECT_THAT(ApplyCommands(verb, {}), Each(Not(HasSubstr("hunter2")))) << task;
@@ -236,6 +238,7 @@ TEST(CommandsTest, SecretsAreMasked) {
               Contains("--api-key ******** --max-log-len 7 --token=********"));
   EXPECT_THAT(Of(deployment, "runtime@node-a"),
               Contains("wget 'https://********@example.org/r.run'"));
+  EXPECT_THAT(Of(deployment, "driver@node-a"), Contains("wget 'https://b.obs.example/f.run?…'"));
   EXPECT_THAT(Of(deployment, "model@node-a"),
               Contains(HasSubstr("--token \"$(cat /root/token)\"")));
 }

@@ -107,6 +107,7 @@ const core::Event kEvents[] = {
     {kTime, core::ResumeRequested()},
     {kTime, core::CancelRequested()},
     {kTime, core::RebootRequested{"a"}},
+    {kTime, core::NodeRemoved{"node-b"}},
 };
 INSTANTIATE_TEST_SUITE_P(Events, EachEventTest, testing::ValuesIn(kEvents));
 
