@@ -84,7 +84,7 @@ def driver_torn(fleet):
     back = re.sub(r"(    firmwareVersion: \S+\n)", r"\g<1>    allowDowngrade: true\n", fleet.spec())
     fleet.apply(back, "--wait", "--timeout", "500s")
     fleet.apply(fleet.spec(), "--wait", "--timeout", "60s")
-    return incident, {"driver@node-a", "driver@node-b", "runtime@node-a", "runtime@node-b", *REBOOT_HEAD, *REBOOT_WORKER}
+    return incident, {"driver@node-a", "driver@node-b", "reboot@node-a", "reboot@node-b", *REBOOT_HEAD, *REBOOT_WORKER}
 
 
 def nic_changed(fleet):

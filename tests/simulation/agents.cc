@@ -83,10 +83,8 @@ void Agents::Send(const std::string& node, bool in_order, std::function<void()> 
     agent.stream_clear = std::max(agent.stream_clear, schedule_.now() + latency);
     latency = agent.stream_clear - schedule_.now();
   }
-  schedule_.At(latency,
-               [this, node, in_order, connection = agent.connection, what = std::move(what)] {
-                 Deliver(node, in_order, connection, what);
-               });
+  schedule_.At(latency, [this, node, in_order, connection = agent.connection,
+                         what = std::move(what)] { Deliver(node, in_order, connection, what); });
 }
 
 void Agents::Deliver(const std::string& node, bool in_order, uint64_t connection,
@@ -104,9 +102,8 @@ void Agents::Deliver(const std::string& node, bool in_order, uint64_t connection
     if (in_order) {
       what();  // nothing on a stream comes after what was sent behind it
     } else {
-      schedule_.At(schedule_.Within(absl::Seconds(3)), [this, node, connection, what] {
-        Deliver(node, false, connection, what);
-      });
+      schedule_.At(schedule_.Within(absl::Seconds(3)),
+                   [this, node, connection, what] { Deliver(node, false, connection, what); });
     }
   }
   what();
@@ -378,11 +375,15 @@ core::OperationEnded Agents::Carry(const Job& job) {
   const std::string what = mishaps_.front().what;
   mishaps_.pop_front();
   if (what == "verb-lie") {
+    // It ends as if it had done its work; the second Check finds that out.
     truth_.machines.at(plan.node).broken[plan.id] = now;
-    ended.result = Result::kSucceeded;
-    // Of what it was told to make: an installer that did nothing names its version all the same.
-    ended.observation = {.sight = Sight::kPresent,
-                         .token = plan.running ? "a lie" : Truth::TokenOf(plan)};
+    ended.observation = truth_.Look(plan, job.start.stamp, now);
+    const bool is_there = ended.observation.sight == core::Sight::kPresent;
+    ended.result = is_there ? Result::kSucceeded : Result::kFailed;
+    if (!is_there) {
+      ended.failure.failure_class = FailureClass::kTransient;
+      ended.failure.symptom = "ended with status 0, and is not there";
+    }
     return ended;
   }
   if (what == "verb-done-but-failed") truth_.Apply(plan, job.start, now);

@@ -38,10 +38,6 @@ bool IsRunning(const std::string& stage) {
   return stage == "container" || stage == "ray-head" || stage == "ray-worker" || stage == "serve";
 }
 
-std::string Truth::TokenOf(const core::TaskPlan& plan) {
-  return absl::StrCat("v", plan.want.substr(0, 8));
-}
-
 const Thing* Truth::Find(const std::string& task) const {
   auto machine = machines.find(NodeOf(task));
   if (machine == machines.end()) return nullptr;
@@ -100,8 +96,7 @@ core::Observation Truth::Look(const core::TaskPlan& plan, const std::string& sta
     return {.sight = Sight::kUnknown, .reason = "-8005"};
   }
   if (plan.stage == "preflight") return {.sight = Sight::kPresent, .token = "os"};
-  if (IsOnlySeen(plan.stage))
-    return {.sight = Sight::kPresent, .token = "chips"};
+  if (IsOnlySeen(plan.stage)) return {.sight = Sight::kPresent, .token = "chips"};
   if (plan.stage == "probe") {
     if (Answers()) return {.sight = Sight::kPresent, .token = "tokens"};
     return {.sight = Sight::kAbsent,
@@ -172,7 +167,7 @@ core::OperationEnded Truth::Apply(const core::TaskPlan& plan, const core::StartO
       collateral_.push_back(absl::StrCat(container, " with ", plan.id));
       Kill(container, now);
     }
-    machine.things[plan.id] = {.token = TokenOf(plan),
+    machine.things[plan.id] = {.token = absl::StrCat("v", plan.want.substr(0, 8)),
                                .want = plan.want,
                                .boot = machine.boot,
                                .since = now};

@@ -48,8 +48,6 @@ class Truth {
   std::map<std::string, Machine> machines;
   bool foreign_docker_is_fine = false;
 
-  // Of what is installed for this want.
-  static std::string TokenOf(const core::TaskPlan& plan);
   // What a Check says.
   core::Observation Look(const core::TaskPlan& plan, const std::string& stamp,
                          absl::Time now) const;
