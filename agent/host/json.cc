@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/host/json.h"
 
+#include <limits>
+
 namespace npufleet::host {
 
 Json ParseJson(std::string_view text) {
@@ -21,7 +23,11 @@ std::string TextOf(const Json& object, const char* name) {
 
 int64_t NumberOf(const Json& object, const char* name) {
   const Json& member = Member(object, name);
-  return member.is_number() ? member.get<int64_t>() : 0;
+  // A fraction is no number of ours, and 1e300 fits in none.
+  if (!member.is_number_integer()) return 0;
+  const bool fits =
+      !member.is_number_unsigned() || member.get<uint64_t>() <= std::numeric_limits<int64_t>::max();
+  return fits ? member.get<int64_t>() : 0;
 }
 
 bool TruthOf(const Json& object, const char* name) {

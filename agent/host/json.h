@@ -24,7 +24,7 @@ Json ParseJson(std::string_view text);
 const Json& Member(const Json& object, const char* name);
 
 std::string TextOf(const Json& object, const char* name);
-int64_t NumberOf(const Json& object, const char* name);
+int64_t NumberOf(const Json& object, const char* name);  // 0 for what is no whole number of 64 bits
 bool TruthOf(const Json& object, const char* name);
 std::map<std::string, std::string> TextsOf(const Json& object, const char* name);
 
