@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "agent/operations/utf8.h"
+#include "common/utf8.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/time_conversion.h"

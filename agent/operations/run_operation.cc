@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "agent/operations/utf8.h"
+#include "common/utf8.h"
 #include "agent/verbs/mark.h"
 #include "common/failure.h"
 #include "common/status_macros.h"

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "agent/operations/utf8.h"
+#include "common/utf8.h"
 #include "agent/service/grpc_status.h"
 #include "agent/service/observe_stream.h"
 #include "agent/service/watch_stream.h"
@@ -31,7 +31,7 @@ grpc::ServerUnaryReactor* AgentService::GetInventory(grpc::CallbackServerContext
     if (!turn.held()) return absl::CancelledError();
     v1::Inventory inventory = parts_.read_inventory(parts_.host);
     inventory.set_node(parts_.node);
-    operations::MakeValidUtf8(inventory);
+    MakeValidUtf8(inventory);
     return inventory;
   });
 }

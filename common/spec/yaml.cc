@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "common/spec/nearest.h"
 #include "common/spec/scalar.h"
+#include "common/utf8.h"
 #include "yaml-cpp/yaml.h"
 
 namespace npufleet::spec {
@@ -287,6 +288,14 @@ void ReadText(std::string_view text, Message* message, Reader* reader) {
   if (!reader->problems().empty()) return;
   if (text.find('\0') != std::string_view::npos) {
     reader->Add({}, "a zero byte: this is not a text file");
+    return;
+  }
+  // Also because yaml-cpp 0.7 may never come back from text that is not.
+  if (const size_t valid = ValidUtf8Length(text); valid < text.size()) {
+    const int line = 1 + static_cast<int>(std::count(text.begin(), text.begin() + valid, '\n'));
+    const size_t start = text.substr(0, valid).rfind('\n') + 1;
+    reader->Add({line, static_cast<int>(valid - start) + 1},
+                "a byte that is not UTF-8: save the file as UTF-8");
     return;
   }
   try {

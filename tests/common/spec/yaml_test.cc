@@ -245,5 +245,16 @@ TEST(NearestTest, PrefersTheSmallestDistanceAndGivesUpOnStrangers) {
   EXPECT_EQ(EditDistance("shm_size", "shmSize"), 0);
 }
 
+TEST(YamlTest, AByteThatIsNotUtf8IsPlacedAndNotGivenToTheParser) {
+  v1::Deployment deployment;
+  const absl::Status status = ParseYaml(
+      "kind: Deployment\n\xc3\xa9: 1\n!\xf8\xff\xff\xff"
+      "a [1, \xce\xc2"
+      "a\n5--\nc:\x1f?(d\n",
+      "f.yaml", &deployment);
+  EXPECT_THAT(std::string(status.message()),
+              testing::StartsWith("f.yaml:3:2: a byte that is not UTF-8"));
+}
+
 }  // namespace
 }  // namespace npufleet::spec

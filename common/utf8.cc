@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/operations/utf8.h"
+#include "common/utf8.h"
 
 #include <vector>
 
 #include "google/protobuf/descriptor.h"
 
-namespace npufleet::operations {
+namespace npufleet {
 namespace {
 
 using google::protobuf::FieldDescriptor;
@@ -71,10 +71,20 @@ std::string ValidUtf8(std::string_view text) {
   return valid;
 }
 
+size_t ValidUtf8Length(std::string_view text) {
+  size_t valid = 0;
+  while (valid < text.size()) {
+    const size_t length = SequenceLength(text.substr(valid));
+    if (length == 0) break;
+    valid += length;
+  }
+  return valid;
+}
+
 void MakeValidUtf8(Message& message) {
   std::vector<const FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);
   for (const FieldDescriptor* field : fields) FixField(message, field);
 }
 
-}  // namespace npufleet::operations
+}  // namespace npufleet
