@@ -379,8 +379,9 @@ class Stepper {
     See(task, event.observation, event.stamp);
     if (same_stamp && task.seen == before && task.current && !first_report) return;
     if (AsksForRedo(task)) {
-      LookAgain(task);
       Failed(task, *event.observation.failure);
+      // What is given up stays seen as it is: another look would find the same, and fail anew.
+      if (!task.given_up) LookAgain(task);
     }
     evaluation_.Touch(found->second);
     evaluation_.TouchBlocked();

@@ -174,6 +174,22 @@ TEST_F(StepTest, ServesAndIsStill) {
   EXPECT_THAT(Started(), IsEmpty());
 }
 
+TEST_F(StepTest, ACheckThatAsksForARedoOnceTooOftenIsGivenUpAndStill) {
+  Serve();
+  state_.retry.attempts = 1;
+  const Observation silent = {
+      .sight = Sight::kAbsent,
+      .reason = "no tokens",
+      .failure = Failure{
+          .failure_class = FailureClass::kRedo, .redo_stage = "serve", .symptom = "no tokens"}};
+  for (int i = 0; i < 3; ++i) {
+    Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), silent});
+    EXPECT_TRUE(Of("probe@a").given_up);
+    EXPECT_THAT(checks_, testing::Not(Contains("probe@a"))) << "it would never end";
+    EXPECT_EQ(Of("probe@a").attempts, 1);
+  }
+}
+
 TEST_F(StepTest, AnInstallerThatNobodyWantsAnyMoreGoesToItsEnd) {
   Tell(SpecApplied{SmallGraph()});
   Tell(NodeConnected{"a", "boot-1"});
