@@ -80,7 +80,9 @@ void World::CheckStart(const core::StartOperation& start) {
     Violate(absl::StrCat(start.operation, " was started while paused or cancelled"));
   const core::Task* task = state_.Find(start.task);
   const bool disturbs = start.action != Action::kApply || (task != nullptr && task->plan.disturbs);
-  if (disturbs && !excused_ && truth_.Answers()) {
+  // What left with a former revision is stopped when its node is back, and takes nothing with it.
+  const bool has_left = task != nullptr && task->retired;
+  if (disturbs && !has_left && !excused_ && truth_.Answers()) {
     Violate(
         absl::StrCat(start.operation, " disturbs what serves, and nothing was lost or asked for"));
   }
