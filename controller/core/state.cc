@@ -117,6 +117,11 @@ bool IsServing(const State& state) {
   return probed;
 }
 
+bool WantsSomething(const State& state) {
+  return std::any_of(state.tasks.begin(), state.tasks.end(),
+                     [](const Task& task) { return !task.retired; });
+}
+
 Phase PhaseOf(const State& state) {
   if (state.tasks.empty() && state.revision > 0) return Phase::kDeleted;
   if (state.cancelled) return Phase::kCancelled;
@@ -136,7 +141,7 @@ Phase PhaseOf(const State& state) {
       will_retry = true;
   }
   for (const auto& [name, node] : state.nodes) busy = busy || node.reboot.has_value();
-  if (all_current) return Phase::kServing;
+  if (all_current && WantsSomething(state)) return Phase::kServing;
   if (busy) return Phase::kProgressing;
   if (failed) return Phase::kFailed;
   return will_retry ? Phase::kProgressing : Phase::kWaiting;

@@ -148,6 +148,9 @@ std::vector<Command> Outstanding(const State& state);
 // of them has no token.
 std::string StampOf(const State& state, const Task& task);
 
+// Something of the newest revision is in it, and not only what is left of a former one.
+bool WantsSomething(const State& state);
+
 Phase PhaseOf(const State& state);
 // One sentence: what the rollout waits for or why it has stopped; empty when it serves.
 std::string ReasonOf(const State& state);

@@ -24,7 +24,7 @@ class Stepper {
     evaluation_.ConsiderReboots();
     evaluation_.Run();
     DropRetired();
-    const bool serving = state_.not_current == 0 && !state_.tasks.empty();
+    const bool serving = state_.not_current == 0 && WantsSomething(state_);
     if (serving && !was_serving) {
       state_.serving_since = now_;
       result_.rollout_changed = true;

@@ -205,6 +205,7 @@ TEST_F(StepTest, WhatRanOnANodeThatIsGoneIsWaitedForByNobodyAndForgottenWithIt) 
   Tell(NodeLost{"a", "burnt"});
   Tell(SpecApplied{Graph{.revision = 2}});
   EXPECT_NE(state_.Find("container@a"), nullptr) << "it may run still";
+  EXPECT_EQ(PhaseOf(state_), Phase::kWaiting) << "what is deleted does not serve";
   Tell(NodeRemoved{"a"});
   EXPECT_THAT(state_.tasks, IsEmpty());
   EXPECT_EQ(PhaseOf(state_), Phase::kDeleted);
