@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,8 @@
 #include "common/spec/nearest.h"
 #include "common/spec/scalar.h"
 #include "common/utf8.h"
+#include "yaml-cpp/anchor.h"
+#include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/yaml.h"
 
 namespace npufleet::spec {
@@ -264,6 +267,36 @@ void FindTabs(std::string_view text, Reader* reader) {
   }
 }
 
+// Where the documents of a text begin: of the first two, since more are of no use and yaml-cpp 0.7
+// finds them without end in a text with a "," outside of brackets.
+class DocumentStarts : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override { starts_.push_back(mark); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  static std::vector<YAML::Mark> In(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    DocumentStarts documents;
+    while (documents.starts_.size() < 2 && parser.HandleNextDocument(documents)) {
+    }
+    return documents.starts_;
+  }
+
+ private:
+  std::vector<YAML::Mark> starts_;
+};
+
 // yaml-cpp's words, for those who did not write it.
 std::string SyntaxMessage(std::string_view words) {
   static constexpr std::pair<std::string_view, std::string_view> kMeanings[] = {
@@ -299,13 +332,18 @@ void ReadText(std::string_view text, Message* message, Reader* reader) {
     return;
   }
   try {
-    std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.empty() || documents[0].IsNull()) {
+    const std::string yaml(text);
+    const std::vector<YAML::Mark> starts = DocumentStarts::In(yaml);
+    if (starts.size() > 1) {
+      reader->Add(PositionOf(starts[1]),
+                  "a second document, or text after the end of the first; one file holds one");
+      return;
+    }
+    const YAML::Node document = YAML::Load(yaml);
+    if (document.IsNull()) {
       reader->Add({1, 1}, "the document is empty");
-    } else if (documents.size() > 1) {
-      reader->Add(PositionOf(documents[1].Mark()), "a second document; one file holds one");
     } else {
-      reader->ReadMessage(documents[0], "", message);
+      reader->ReadMessage(document, "", message);
     }
   } catch (const YAML::Exception& error) {
     reader->Add(PositionOf(error.mark), SyntaxMessage(error.msg));

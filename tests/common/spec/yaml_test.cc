@@ -168,6 +168,12 @@ TEST(YamlTest, ForeignTextIsAnErrorAndNeverACrash) {
   EXPECT_THAT(Errors("- a\n"),
               ElementsAre("f.yaml:1:1: the document needs a mapping (key: value), not a list"));
   EXPECT_THAT(Errors("spec: {}\n---\nspec: {}\n"), ElementsAre(HasSubstr("a second document")));
+  // Each of these is documents without end to yaml-cpp 0.7.
+  for (const char* text : {",", "- a\n, b\n", "spec: {},\n", "{spec: {}},\n", "spec: {}\n---\n,"}) {
+    EXPECT_EQ(Errors(text).size(), 1) << text;
+  }
+  EXPECT_THAT(Errors("{spec: {}},\n"),
+              ElementsAre(StartsWith("f.yaml:1:11: a second document, or text after the end")));
   EXPECT_THAT(Errors(std::string("spec: \0", 7)), ElementsAre(HasSubstr("not a text file")));
   EXPECT_THAT(Errors(std::string(2 << 20, 'x')), ElementsAre(HasSubstr("over 1 MiB")));
   EXPECT_EQ(Errors(std::string(100'000, '[')).size(), 1);
