@@ -136,7 +136,10 @@ Phase PhaseOf(const State& state) {
     // A routine Check of what is current is no progress to speak of.
     if (!task.current && IsBusy(task)) busy = true;
     if (task.given_up && !task.current) failed = true;
-    const bool waits = state.blocked.count(i) > 0;
+    // What waits for something else is not tried again before that has moved.
+    const bool waits = state.blocked.count(i) > 0 ||
+                       std::any_of(task.needs.begin(), task.needs.end(),
+                                   [&](int need) { return !state.tasks[need].current; });
     if (!task.given_up && !waits && task.retry_at > task.ended_at && task.attempts > 0)
       will_retry = true;
   }
