@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/utf8.h"
 #include "agent/verbs/mark.h"
 #include "common/failure.h"
 #include "common/status_macros.h"
 #include "common/string_views.h"
+#include "common/utf8.h"
 
 namespace npufleet::operations {
 namespace {
@@ -22,6 +22,7 @@ class OperationExecution : public verbs::Execution {
   void Log(std::string_view line) override { operation_.Log(line); }
   void Report(const v1::Progress& progress) override { operation_.Report(progress); }
   bool IsCancelled() override { return operation_.IsCancelled(); }
+  bool AgentStops() override { return operation_.stopping(); }
 
   absl::StatusOr<host::ProcessResult> RunDurably(std::string_view step,
                                                  const std::vector<std::string>& argv,
@@ -128,6 +129,11 @@ std::optional<Outcome> Apply(verbs::Verb& verb, LiveOperation& operation,
     }
     absl::Status noted = operation.SetApplying();
     if (!noted.ok()) return FailedWith(noted, operation);
+  } else if (!operation.request().redo() && !operation.cancel_requested()) {
+    // What came up while no agent was there must not be started anew; a torn install says ABSENT.
+    v1::Observation found = CheckSafely(verb);
+    if (operation.stopping()) return std::nullopt;
+    if (found.state() == v1::Observation::PRESENT) return Succeeded(found, true);
   }
   OperationExecution execution(operation, workplace);
   absl::Status applied = Guarded([&] { return verb.Apply(execution); });

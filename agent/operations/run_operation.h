@@ -23,8 +23,9 @@ struct Workplace {
   absl::Duration reboot_patience = absl::Minutes(10);
 };
 
-// Check, Apply, Check; or Stop. An operation that was applying when the agent went down is applied
-// at once. Nothing: the agent stops, and the operation goes on when it is back.
+// Check, Apply, Check; or Stop. An operation that was applying when the agent went down is over
+// when its first Check says PRESENT, unless it is a redo; else it is applied again, whatever that
+// Check said. Nothing: the agent stops, and the operation goes on when it is back.
 std::optional<Outcome> RunOperation(verbs::Verb& verb, LiveOperation& operation,
                                     const Workplace& workplace);
 

@@ -31,6 +31,9 @@ class Execution {
   virtual void Report(const v1::Progress& progress) = 0;
   // True as soon as the operation is to end: return absl::CancelledError() soon after.
   virtual bool IsCancelled() = 0;
+  // With IsCancelled: it is the agent that ends, and the next one calls Apply again. What was begun
+  // is left as it is.
+  virtual bool AgentStops() { return false; }
 
   // Runs a program that may outlive the agent: it is supervised by a process of its own, and its
   // output and exit status are on disk. After a restart of the agent, Apply is called again; a step
@@ -50,7 +53,8 @@ class Verb {
   virtual v1::Observation Check() = 0;
 
   // Makes it so. Called when the Check was not PRESENT or a redo was asked for. Idempotent; after
-  // an interruption it is called again from the start. A failure carries a v1::Failure
+  // an interruption it is called again from the start, unless what it makes (no redo) has come up
+  // meanwhile. A failure carries a v1::Failure
   // (common/failure.h).
   virtual absl::Status Apply(Execution& execution) = 0;
 

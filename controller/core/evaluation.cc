@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/core/evaluation.h"
 
+#include <algorithm>
 #include <tuple>
 #include <utility>
 
@@ -108,12 +109,15 @@ void Evaluation::Evaluate(int i) {
   }
   task.current = ready && seen_here && IsThere(task.seen.sight) && !task.redo && !task.operation;
   if (task.current) {
-    task.attempts = 0;
-    task.failing_since = absl::InfiniteFuture();
-    task.failure.reset();
+    // What cannot be stopped is there all the same, and no reason to try that for ever.
+    if (!task.stop_failed) {
+      task.attempts = 0;
+      task.failing_since = absl::InfiniteFuture();
+      task.failure.reset();
+      task.given_up = false;
+      task.retry_at = absl::InfinitePast();
+    }
     task.lost_stamp.clear();
-    task.given_up = false;
-    task.retry_at = absl::InfinitePast();
     task.unknown_since = absl::InfiniteFuture();
     task.reason = task.seen.reason;
   }
@@ -141,6 +145,10 @@ void Evaluation::Evaluate(int i) {
   if (task.current) return;
   if (task.operation) {
     task.reason = task.operation->action == Action::kStop ? "stopping" : "under way";
+    return;
+  }
+  if (task.stop_failed && task.given_up) {
+    task.reason = absl::StrCat("cannot be stopped: ", task.failure->symptom, " (given up)");
     return;
   }
   if (!ready) {
@@ -295,6 +303,7 @@ void Evaluation::Forgive(Task& task) {
   task.given_up = false;
   task.attempts = 0;
   task.failing_since = absl::InfiniteFuture();
+  task.stop_failed = false;
   task.past.clear();
   task.retry_at = absl::InfinitePast();
   task.unknown_since = absl::InfiniteFuture();
@@ -347,15 +356,27 @@ bool Evaluation::ClearAbove(int i) {
       top = top && !state_.tasks[above].alive && !state_.tasks[above].operation;
     }
     std::string why;
-    if (top && ReachableAndReported(other.plan.node, &why) && other.retry_at <= now_ &&
-        !other.given_up) {
+    if (top && ReachableAndReported(other.plan.node, &why) && StopIsDue(other)) {
       Start(other, Action::kStop);
     } else if (top && other.retry_at > now_) {
       Wake(other.retry_at, i);
     }
   }
-  Block(i, absl::StrCat("waiting: ", state_.tasks[standing.front()].plan.id, " is stopped first"));
+  const Task& first = state_.tasks[standing.front()];
+  Block(i, absl::StrCat("waiting: ", first.plan.id, " is stopped first",
+                        first.stop_failed && first.failure
+                            ? absl::StrCat(" (", first.failure->symptom, ")")
+                            : ""));
   return false;
+}
+
+bool Evaluation::StopIsDue(const Task& task) const {
+  return !task.stop_failed || (task.retry_at <= now_ && !task.given_up);
+}
+
+bool Evaluation::EndsWithTheBoot(const Task& task) const {
+  return task.alive && !task.operation && task.stop_failed && task.failure &&
+         (task.given_up || task.failure->failure_class == FailureClass::kReboot);
 }
 
 bool Evaluation::PreparesDone(const Task** missing) const {
@@ -450,18 +471,30 @@ bool Evaluation::NodeIsQuiet(const Node& node, std::string* busy) const {
 void Evaluation::ConsiderReboots() {
   if (state_.paused || state_.cancelled) return;
   for (auto& [name, node] : state_.nodes) {
-    if (node.reboot_asked) ConsiderReboot(node);
+    if (node.reboot) ForgetLateReboot(node);
+    if (node.reboot_asked && !node.tasks.empty()) ConsiderReboot(node);
   }
 }
 
-bool Evaluation::ConsiderReboot(Node& node) {
-  if (node.reboot) {
-    if (now_ > node.reboot_since + kRebootBudget && node.connected) {
-      node.reboot.reset();  // it was told and did not go: ask again
-    } else {
-      return false;
-    }
+void Evaluation::ForgetLateReboot(Node& node) {
+  const absl::Time limit = node.reboot_since + kRebootBudget;
+  if (now_ < limit) {
+    if (!state_.tasks.empty()) Wake(limit, 0);
+    return;
   }
+  state_.operations.erase(node.reboot->operation);
+  node.reboot.reset();
+  result_.notes.push_back(
+      {"RebootOverdue", "", node.name,
+       absl::StrCat(node.name, " was told to reboot ", absl::FormatDuration(kRebootBudget),
+                    " ago and is not back from it: look at its console")});
+  result_.changed_nodes.insert(node.name);
+  TouchBlocked();
+  TouchNode(node.name);
+}
+
+bool Evaluation::ConsiderReboot(Node& node) {
+  if (node.reboot) return false;
   std::string why;
   if (!ReachableAndReported(node.name, &why) || !NodeIsQuiet(node, &why)) return false;
   // Nothing but an operator ends what answers.
@@ -479,7 +512,17 @@ bool Evaluation::ConsiderReboot(Node& node) {
   for (const int i : node.tasks) {
     Task& task = state_.tasks[i];
     if (!task.plan.running || (!task.alive && !task.operation)) continue;
-    if (ClearAbove(i) && task.alive && !task.operation) Start(task, Action::kStop);
+    const std::vector<int> above = RunningAbove(i);
+    const auto ends_with_the_boot = [this](int j) { return EndsWithTheBoot(state_.tasks[j]); };
+    if (EndsWithTheBoot(task) || std::any_of(above.begin(), above.end(), ends_with_the_boot))
+      continue;
+    if (ClearAbove(i) && !task.operation) {
+      if (StopIsDue(task)) {
+        Start(task, Action::kStop);
+      } else if (task.retry_at > now_) {
+        Wake(task.retry_at, i);
+      }
+    }
     standing = true;
   }
   if (standing) return false;

@@ -60,6 +60,11 @@ class Evaluation {
   bool AcquireLocks(Task& task);
   void Start(Task& task, Action action);
   bool ConsiderReboot(Node& node);
+  // Its Stop has failed for what only a reboot ends, or has been given up.
+  bool EndsWithTheBoot(const Task& task) const;
+  bool StopIsDue(const Task& task) const;
+  // Tells the one whose node did not come back from its reboot in time, and waits no longer.
+  void ForgetLateReboot(Node& node);
   bool NodeIsQuiet(const Node& node, std::string* busy) const;
   bool ReachableAndReported(const std::string& node, std::string* why) const;
   void Block(int i, std::string reason);

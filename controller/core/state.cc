@@ -89,7 +89,7 @@ std::vector<Command> Outstanding(const State& state) {
       commands.push_back(CancelOperation{task.operation->operation, task.plan.node});
   }
   for (const auto& [name, node] : state.nodes) {
-    if (node.reboot) commands.push_back(*node.reboot);
+    if (node.reboot && !node.tasks.empty()) commands.push_back(*node.reboot);
   }
   return commands;
 }
@@ -143,7 +143,9 @@ Phase PhaseOf(const State& state) {
     if (!task.given_up && !waits && task.retry_at > task.ended_at && task.attempts > 0)
       will_retry = true;
   }
-  for (const auto& [name, node] : state.nodes) busy = busy || node.reboot.has_value();
+  for (const auto& [name, node] : state.nodes) {
+    busy = busy || (node.reboot.has_value() && !node.tasks.empty());
+  }
   if (all_current && WantsSomething(state)) return Phase::kServing;
   if (busy) return Phase::kProgressing;
   if (failed) return Phase::kFailed;

@@ -77,6 +77,12 @@ class Stepper {
     state_.cancelled = false;
     if (state_.serving_since == absl::InfiniteFuture()) state_.started_at = now_;
     Reindex(state_);
+    for (auto& [name, node] : state_.nodes) {
+      if (!node.tasks.empty() || !node.reboot_asked) continue;
+      node.reboot_asked = node.reboot_ordered = false;  // it is not ours to reboot any more
+      node.reboot_reason.clear();
+      result_.changed_nodes.insert(name);
+    }
     for (Task& task : state_.tasks) {
       // Its result would be a fact about the node all the same, but nobody wants it any more.
       if (rewanted.count(task.plan.id) > 0 && task.plan.interruptible) evaluation_.Cancel(task);
@@ -251,6 +257,8 @@ class Stepper {
         result_.changed_tasks.insert(task.plan.id);
         task.seen.sight = Sight::kUnseen;
         task.seen.reboot_needed = false;
+        if (task.stop_failed || task.unknown_since != absl::InfiniteFuture()) task.given_up = false;
+        task.stop_failed = false;
         task.unknown_since = absl::InfiniteFuture();
         task.lost_stamp.clear();
         if (task.retired && task.plan.running) task.alive = false;  // gone with the boot
@@ -301,6 +309,9 @@ class Stepper {
     }
     // A failed precondition that has changed is worth another look; one that has not is not.
     if (task.given_up && task.seen.failure && !(task.seen == observation)) task.given_up = false;
+    // Given up for what could not be seen, it is seen again.
+    if (task.unknown_since != absl::InfiniteFuture() && observation.sight != Sight::kUnknown)
+      task.given_up = false;
     if (!(task.seen == observation) || task.seen_stamp != stamp) {
       result_.changed_tasks.insert(task.plan.id);
     }
@@ -331,6 +342,7 @@ class Stepper {
       case Sight::kUnknown:
         break;  // what was last known stands
     }
+    if (!task.alive) task.stop_failed = false;
     const bool made_for_this =
         observation.sight == Sight::kPresent && stamp == StampOf(state_, task);
     if (made_for_this || (!task.alive && !task.operation)) DropFormerNeeds(task);
@@ -422,11 +434,13 @@ class Stepper {
           LookAtWhatIsLeft(task, operation);
         } else {
           LookAtWhatIsLeft(task, operation);
+          task.stop_failed = operation.action == Action::kStop;
           Failed(task, event.failure);
         }
         break;
       case Result::kRefused:
         task.retry_at = now_ + state_.retry.initial_backoff;
+        task.stop_failed = operation.action == Action::kStop;
         evaluation_.Note("OperationRefused", task, event.failure.symptom);
         LookAtWhatIsLeft(task, operation);
         break;
@@ -464,6 +478,10 @@ class Stepper {
   void Succeeded(Task& task, const StartOperation& operation, const Observation& observation) {
     if (operation.action == Action::kStop) {
       task.alive = false;  // not lost: we stopped it
+      if (task.stop_failed) {
+        task.failure.reset();
+        task.given_up = false;
+      }
       See(task, {.sight = Sight::kAbsent, .reason = "stopped"}, "");
       task.attempts = 0;
       task.stop_took = now_ - task.started_at;

@@ -193,6 +193,7 @@ void to_json(Json& json, const Task& task) {
           {"retryAt", ToMicros(task.retry_at)},
           {"givenUp", task.given_up},
           {"givenUpStamp", task.given_up_stamp},
+          {"stopFailed", task.stop_failed},
           {"unknownSince", ToMicros(task.unknown_since)},
           {"startedAt", ToMicros(task.started_at)},
           {"endedAt", ToMicros(task.ended_at)},
@@ -224,6 +225,7 @@ void from_json(const Json& json, Task& task) {
   ReadMember(json, "retryAt", task.retry_at);
   ReadMember(json, "givenUp", task.given_up);
   ReadMember(json, "givenUpStamp", task.given_up_stamp);
+  ReadMember(json, "stopFailed", task.stop_failed);
   ReadMember(json, "unknownSince", task.unknown_since);
   ReadMember(json, "startedAt", task.started_at);
   ReadMember(json, "endedAt", task.ended_at);

@@ -131,8 +131,16 @@ class Incident:
         if arrived:
             self.measured.command = first_command - arrived[-1]
         back = [moment for moment in returns if self.began <= moment < first_command]
-        if back and arrived and arrived[-1] > back[-1]:
+        if back and arrived and arrived[-1] > back[-1] and not self.ended_later(back[-1], first_command):
             self.measured.checks = arrived[-1] - back[-1]
+
+    def ended_later(self, back, first_command):
+        """Something was found in order when its node returned, and ended after that (a raylet that Ray had given up): no Check was waited for."""
+        found = {}
+        for moment, task, state in self.observed():
+            if back < moment < first_command:
+                found.setdefault(task, []).append(state)
+        return any(states[0] == "PRESENT" and states[-1] == "ABSENT" for states in found.values())
 
     def observed(self):
         """(when it arrived, task, state) of the Checks' answers since the beginning."""

@@ -356,13 +356,8 @@ core::OperationEnded Agents::Carry(const Job& job) {
   using core::FailureClass;
   const absl::Time now = schedule_.now();
   const core::TaskPlan& plan = *job.plan;
+  if (job.start.action == core::Action::kStop) return truth_.Stop(plan.id, now);
   core::OperationEnded ended;
-  if (job.start.action == core::Action::kStop) {
-    truth_.Stop(plan.id, now);
-    ended.result = Result::kSucceeded;
-    ended.observation = {.sight = Sight::kAbsent, .reason = "stopped"};
-    return ended;
-  }
   // The runner looks first: what is there already is not done again.
   const core::Observation first = truth_.Look(plan, job.start.stamp, now);
   if (!job.start.redo && (first.sight == Sight::kPresent || first.reboot_needed)) {

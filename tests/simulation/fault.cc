@@ -40,6 +40,8 @@ const std::vector<Kind>& Kinds() {
       {"power-cut", Target::kNode, 30'000, 3},
       {"kill", Target::kRunning, 0, 5},
       {"freeze", Target::kNone, 0, 2},
+      {"busy", Target::kRunning, 0, 2},   // its next Stop fails
+      {"stuck", Target::kRunning, 0, 1},  // only a boot ends it
       {"damage", Target::kPrepared, 0, 1},
       {"drift", Target::kInstalled, 0, 2},
       {"blind", Target::kSeen, 60'000, 2},

@@ -75,6 +75,11 @@ void World::DoToWorld(const Fault& fault) {
   } else if (what == "drift") {
     thing->second.drifted = true;
     thing->second.token += "+";
+  } else if (what == "busy") {
+    thing->second.busy = true;
+  } else if (what == "stuck") {
+    excused_ = true;
+    thing->second.stuck = true;
   } else if (what == "kill") {
     excused_ = true;
     truth_.Kill(fault.target, now);

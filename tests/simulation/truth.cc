@@ -191,8 +191,22 @@ void Truth::TakeDownAbove(const std::string& task, const std::string& cause, abs
   Kill(task, now);
 }
 
-void Truth::Stop(const std::string& task, absl::Time now) {
-  if (Find(task) != nullptr) TakeDownAbove(task, absl::StrCat("stop of ", task), now);
+core::OperationEnded Truth::Stop(const std::string& task, absl::Time now) {
+  core::OperationEnded ended;
+  Thing* thing = Find(task);
+  if (thing != nullptr && (thing->busy || thing->stuck)) {
+    ended.result = core::OperationEnded::Result::kFailed;
+    ended.failure.symptom = thing->stuck ? "it outlives its SIGKILL" : "device busy";
+    ended.failure.signature = "SIM-02";
+    ended.failure.failure_class =
+        thing->stuck ? core::FailureClass::kReboot : core::FailureClass::kTransient;
+    thing->busy = false;
+    return ended;
+  }
+  if (thing != nullptr) TakeDownAbove(task, absl::StrCat("stop of ", task), now);
+  ended.result = core::OperationEnded::Result::kSucceeded;
+  ended.observation = {.sight = core::Sight::kAbsent, .reason = "stopped"};
+  return ended;
 }
 
 void Truth::Kill(const std::string& task, absl::Time now) {

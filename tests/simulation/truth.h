@@ -28,6 +28,8 @@ struct Thing {
   int boot = 0;                           // in which it was made
   bool torn = false;
   bool drifted = false;  // changed by hand: it works, and is another
+  bool busy = false;     // cannot be stopped this time
+  bool stuck = false;    // cannot be stopped
   bool frozen = false;   // a server that answers /health and nothing else
   absl::Time since;
 };
@@ -54,7 +56,7 @@ class Truth {
   // What the verb does when nothing goes wrong, and what its second Check then sees.
   core::OperationEnded Apply(const core::TaskPlan& plan, const core::StartOperation& start,
                              absl::Time now);
-  void Stop(const std::string& task, absl::Time now);
+  core::OperationEnded Stop(const std::string& task, absl::Time now);
 
   void Kill(const std::string& task, absl::Time now);  // and what cannot live without it
   void LosePower(Machine& machine, absl::Time now);

@@ -56,8 +56,9 @@ class FetchModel : public Verb {
     if (!IsWantedSource(manifest->source)) {
       return Absent(absl::StrCat("the folder was made from ", manifest->source));
     }
-    const std::vector<std::string> differences = Differences(*manifest);
-    if (!differences.empty()) return Absent(Summary(differences));
+    const absl::StatusOr<std::vector<std::string>> differences = Differences(*manifest);
+    if (!differences.ok()) return Unknown(std::string(differences.status().message()));
+    if (!differences->empty()) return Absent(Summary(*differences));
     v1::Observation observation = Present(manifest->Digest());
     auto& facts = *observation.mutable_facts();
     facts["files"] = absl::StrCat(manifest->files.size());
@@ -99,36 +100,44 @@ class FetchModel : public Verb {
     return text;
   }
 
-  std::vector<std::string> Differences(const artifacts::Manifest& manifest) {
+  // An error: a file cannot be read, so that nobody knows whether it differs.
+  absl::StatusOr<std::vector<std::string>> Differences(const artifacts::Manifest& manifest) {
     std::vector<std::string> differences;
     for (const artifacts::ManifestFile& file : manifest.files) {
-      const std::string path = absl::StrCat(fetch_.path(), "/", file.path);
-      absl::StatusOr<host::FileInfo> info = host_.filesystem->Stat(path);
-      if (!info.ok()) {
-        differences.push_back(absl::StrCat(file.path, ": missing"));
-      } else if (info->size_bytes != file.size_bytes) {
-        differences.push_back(
-            absl::StrCat(file.path, ": ", info->size_bytes, " bytes instead of ", file.size_bytes));
-      } else if (absl::ToUnixNanos(info->modified) != file.modified_ns &&
-                 DigestOf(path, absl::ToUnixNanos(info->modified)) != file.sha256) {
-        differences.push_back(absl::StrCat(file.path, ": other content"));
+      absl::StatusOr<std::string> difference = Difference(file);
+      if (absl::IsNotFound(difference.status())) difference = "missing";
+      RETURN_IF_ERROR(difference.status());
+      if (!difference->empty()) {
+        differences.push_back(absl::StrCat(file.path, ": ", *difference));
       }
     }
     return differences;
   }
 
+  // Empty: none.
+  absl::StatusOr<std::string> Difference(const artifacts::ManifestFile& file) {
+    const std::string path = absl::StrCat(fetch_.path(), "/", file.path);
+    ASSIGN_OR_RETURN(const host::FileInfo info, host_.filesystem->Stat(path));
+    if (info.size_bytes != file.size_bytes) {
+      return absl::StrCat(info.size_bytes, " bytes instead of ", file.size_bytes);
+    }
+    const int64_t modified_ns = absl::ToUnixNanos(info.modified);
+    if (modified_ns == file.modified_ns) return "";
+    ASSIGN_OR_RETURN(const std::string digest, DigestOf(path, modified_ns));
+    return digest == file.sha256 ? "" : "other content";
+  }
+
   // Reads the file once for each time of its last change.
-  std::string DigestOf(const std::string& path, int64_t modified_ns) {
+  absl::StatusOr<std::string> DigestOf(const std::string& path, int64_t modified_ns) {
     {
       absl::MutexLock lock(&mutex_);
       const auto known = digests_.find({path, modified_ns});
       if (known != digests_.end()) return known->second;
     }
-    absl::StatusOr<std::string> digest = host_.filesystem->Sha256(path);
-    if (!digest.ok()) return "";
+    ASSIGN_OR_RETURN(const std::string digest, host_.filesystem->Sha256(path));
     absl::MutexLock lock(&mutex_);
-    digests_[{path, modified_ns}] = *digest;
-    return *digest;
+    digests_[{path, modified_ns}] = digest;
+    return digest;
   }
 
   absl::Status Bring(const v1::Model::Source& source, const std::string& name,

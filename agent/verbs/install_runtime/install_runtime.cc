@@ -38,6 +38,11 @@ json OurKeys(const json& configuration) {
   return ours;
 }
 
+json ObjectOf(const std::string& text) {
+  json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return object.is_object() ? object : json::object();
+}
+
 class InstallRuntime : public Verb {
  public:
   InstallRuntime(const v1::InstallRuntime& want, host::Host& host) : want_(want), host_(host) {
@@ -82,8 +87,10 @@ class InstallRuntime : public Verb {
   absl::Status Apply(Execution& execution) override {
     RETURN_IF_ERROR(CheckDaemonJson(host_));
     const bool torn = ReadMark(host_, kVerb).has_value();
-    const json before = ReadConfiguration();
-    const std::string before_text = host_.filesystem->Read(kDaemonJson).value_or("");
+    const json found = ReadConfiguration();
+    ASSIGN_OR_RETURN(const std::string before_text, FormerText(torn));
+    json before = ObjectOf(before_text);
+    before.merge_patch(found);  // what somebody changed since a torn install stays
     if (torn || InstalledVersion() != want_.version()) {
       ASSIGN_OR_RETURN(const std::string installer,
                        FetchToNode(host_, execution, want_.installer()));
@@ -95,16 +102,24 @@ class InstallRuntime : public Verb {
     }
     RETURN_IF_ERROR(MergeConfiguration(execution, before));
     absl::StatusOr<host::DockerInfo> info = host_.docker->Info();
-    const bool changed = ReadConfiguration() != before;
+    const bool changed = ReadConfiguration() != found;
     if (!changed && info.ok() && info->default_runtime == "ascend") return absl::OkStatus();
     return RestartDocker(execution, before_text);
   }
 
  private:
   json ReadConfiguration() const {
-    absl::StatusOr<std::string> text = host_.filesystem->Read(kDaemonJson, 1 << 20);
-    json configuration = json::parse(text.ok() ? *text : "", nullptr, /*allow_exceptions=*/false);
-    return configuration.is_object() ? configuration : json::object();
+    return ObjectOf(host_.filesystem->Read(kDaemonJson, 1 << 20).value_or(""));
+  }
+
+  // daemon.json as it was before this install, empty without one: a torn install may have changed
+  // it, and has left the backup.
+  absl::StatusOr<std::string> FormerText(bool torn) const {
+    if (torn) {
+      absl::StatusOr<std::string> backup = host_.filesystem->Read(kBackup);
+      if (!absl::IsNotFound(backup.status())) return backup;
+    }
+    return host_.filesystem->Read(kDaemonJson).value_or("");
   }
 
   // Arguments that a user gave to the runtime are his.
@@ -133,8 +148,7 @@ class InstallRuntime : public Verb {
   }
 
   absl::Status Begin(const std::string& before_text) {
-    if (!before_text.empty())
-      RETURN_IF_ERROR(host_.filesystem->Write(kBackup, before_text, kDaemonJsonMode));
+    RETURN_IF_ERROR(host_.filesystem->Write(kBackup, before_text, kDaemonJsonMode));
     RETURN_IF_ERROR(
         WriteMark(host_, kVerb, absl::StrCat("Ascend-docker-runtime ", want_.version())));
     applied_ = true;
@@ -204,6 +218,8 @@ class InstallRuntime : public Verb {
     absl::Status restored =
         before_text.empty() ? host_.filesystem->Remove(kDaemonJson)
                             : host_.filesystem->Write(kDaemonJson, before_text, kDaemonJsonMode);
+    // The next try takes daemon.json as somebody has mended it.
+    if (restored.ok()) restored = host_.filesystem->Remove(kBackup);
     if (absl::Status reset = RunSystemctl(host_, execution, {"reset-failed", "docker.service"});
         !reset.ok()) {
       execution.Log(std::string(reset.message()));

@@ -69,9 +69,7 @@ class RunContainer : public Verb {
 
   v1::Observation Check() override {
     absl::StatusOr<host::DockerContainer> found = host_.docker->InspectContainer(spec_.name);
-    if (absl::IsNotFound(found.status())) {
-      return Absent(absl::StrCat("no container ", spec_.name));
-    }
+    if (absl::IsNotFound(found.status())) return CheckFormerName();
     if (!found.ok()) return SilentDaemon(host_, found.status());
     if (!IsOurs(*found)) return AbsentFor(Foreign(*found));
     if (found->status == "restarting" || found->status == "paused") {
@@ -101,6 +99,28 @@ class RunContainer : public Verb {
   absl::Status Stop(Execution& execution) override { return RemoveOurs(execution); }
 
  private:
+  // The spec's container had another name before: what still runs under that is in its place.
+  v1::Observation CheckFormerName() {
+    const std::string missing = absl::StrCat("no container ", spec_.name);
+    const absl::StatusOr<std::vector<host::DockerContainer>> ours = OfThisTask();
+    if (!ours.ok()) return SilentDaemon(host_, ours.status());
+    for (const host::DockerContainer& container : *ours) {
+      if (container.status != "running") continue;
+      return Absent(absl::StrCat(missing, "; ", container.name, " runs in its place"),
+                    TokenOf(container));
+    }
+    return Absent(missing);
+  }
+
+  absl::StatusOr<std::vector<host::DockerContainer>> OfThisTask() {
+    ASSIGN_OR_RETURN(std::vector<host::DockerContainer> all, host_.docker->ListContainers());
+    std::vector<host::DockerContainer> ours;
+    for (host::DockerContainer& container : all) {
+      if (Label(container, kTaskLabel) == subject_.task()) ours.push_back(std::move(container));
+    }
+    return ours;
+  }
+
   // A daemon that is down runs no container.
   bool IsDown(const absl::Status& silence) const {
     return SilentDaemon(host_, silence).state() == v1::Observation::ABSENT;
@@ -125,17 +145,26 @@ class RunContainer : public Verb {
   }
 
   absl::Status RemoveOurs(Execution& execution) {
-    absl::StatusOr<host::DockerContainer> found = host_.docker->InspectContainer(spec_.name);
-    if (absl::IsNotFound(found.status())) return absl::OkStatus();
-    if (!found.ok()) return IsDown(found.status()) ? absl::OkStatus() : found.status();
-    if (!IsOurs(*found)) return Foreign(*found);
-    if (found->status == "running" || found->status == "paused") {
-      execution.Log(absl::StrCat("docker stop -t 10 ", spec_.name));
-      absl::Status stopped = host_.docker->StopContainer(found->id, kStopGrace);
+    absl::StatusOr<host::DockerContainer> named = host_.docker->InspectContainer(spec_.name);
+    if (!named.ok() && !absl::IsNotFound(named.status()))
+      return IsDown(named.status()) ? absl::OkStatus() : named.status();
+    if (named.ok() && !IsOurs(*named)) return Foreign(*named);
+    ASSIGN_OR_RETURN(std::vector<host::DockerContainer> ours, OfThisTask());
+    if (named.ok() && Label(*named, kTaskLabel) != subject_.task()) ours.push_back(*named);
+    for (const host::DockerContainer& container : ours) {
+      RETURN_IF_ERROR(Remove(container, execution));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Remove(const host::DockerContainer& container, Execution& execution) {
+    if (container.status == "running" || container.status == "paused") {
+      execution.Log(absl::StrCat("docker stop -t 10 ", container.name));
+      absl::Status stopped = host_.docker->StopContainer(container.id, kStopGrace);
       if (!stopped.ok() && !absl::IsNotFound(stopped)) return Annotate(stopped, "docker stop");
     }
-    execution.Log(absl::StrCat("docker rm ", spec_.name));
-    return Annotate(host_.docker->RemoveContainer(found->id), "docker rm");
+    execution.Log(absl::StrCat("docker rm ", container.name));
+    return Annotate(host_.docker->RemoveContainer(container.id), "docker rm");
   }
 
   // An image whose command ends at once is "started" for a moment (CTR-03): it must still be the

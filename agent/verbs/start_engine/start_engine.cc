@@ -63,7 +63,8 @@ class StartEngine : public Verb {
       ASSIGN_OR_RETURN(log, StartServer(execution));
     }
     const absl::Status up = WaitForStartup(*log, execution);
-    if (up.ok()) return up;
+    // The next agent waits for the server that this one leaves.
+    if (up.ok() || execution.AgentStops()) return up;
     // What did not come up must not hold the NPUs, and must not be taken for a server later.
     Unstoppable stopping(execution);
     const absl::Status stopped = EndServers(stopping);

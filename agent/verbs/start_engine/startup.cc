@@ -103,6 +103,7 @@ class Startup {
   absl::Status MustListModel() {
     std::string body;
     const int status = Get("/v1/models", &body);
+    if (execution_.IsCancelled()) return absl::CancelledError();
     using Json = nlohmann::json;
     const Json models = Json::parse(body, nullptr, /*allow_exceptions=*/false);
     if (status == 200 && models.is_object() && models.contains("data") &&

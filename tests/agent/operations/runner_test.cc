@@ -16,8 +16,8 @@
 #include "agent/verbs/mark.h"
 #include "common/failure.h"
 #include "tests/agent/operations/fake_verb.h"
-#include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/fake_host.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace npufleet::operations {
 namespace {
@@ -412,7 +412,7 @@ TEST_F(RestartTest, ARunningOperationGoesOnAndNoStepIsRunTwice) {
   EXPECT_EQ(Runs(), "one\ntwo\n");
   EXPECT_THAT(Lines("a"), ElementsAre("waits", "goes"));
   EXPECT_EQ(verbs_[kTask].applies, 2);
-  EXPECT_EQ(verbs_[kTask].checks, 2) << "one before the first Apply, one after the second";
+  EXPECT_EQ(verbs_[kTask].checks, 3) << "one before each Apply, one after the second";
 }
 
 TEST_F(RestartTest, AStepThatEndedWhileNoAgentWasThereIsReportedOnce) {
@@ -444,6 +444,90 @@ TEST_F(RestartTest, CancelKillsADurableStep) {
   StartAndWaitForTheSecondStep();
   ASSERT_TRUE(runner_->Cancel("a").ok());
   EXPECT_EQ(WaitUntilOver("a").state(), v1::Operation::CANCELLED);
+}
+
+// An Apply that returns when it is cancelled; what it started comes up while no agent is there.
+class ComesUpMeanwhileTest : public RestartTest {
+ protected:
+  void RestartTheAgentAfterItCameUp(bool redo) {
+    FakeScript& script = verbs_[kTask];
+    script.apply = [&, count = 0](verbs::Execution& execution) mutable -> absl::Status {
+      if (count++ > 0) return absl::OkStatus();
+      applying_.Notify();
+      while (!execution.IsCancelled()) std::this_thread::yield();
+      agent_stops_ = execution.AgentStops();
+      return absl::CancelledError();
+    };
+    v1::StartOperationRequest request = Request("a");
+    request.set_redo(redo);
+    ASSERT_TRUE(runner_->Start(request).ok());
+    applying_.WaitForNotification();
+    StopAgent();
+    script.there = true;
+    StartAgent();
+  }
+
+  absl::Notification applying_;
+  std::atomic<bool> agent_stops_ = false;
+};
+
+TEST_F(ComesUpMeanwhileTest, WhatCameUpMeanwhileIsNotAppliedAgain) {
+  RestartTheAgentAfterItCameUp(/*redo=*/false);
+  v1::Operation operation = WaitUntilOver("a");
+  EXPECT_EQ(operation.state(), v1::Operation::SUCCEEDED);
+  EXPECT_TRUE(operation.changed());
+  EXPECT_EQ(operation.observation().token(), "token-1");
+  EXPECT_EQ(verbs_[kTask].applies, 1);
+  EXPECT_TRUE(agent_stops_);
+}
+
+TEST_F(ComesUpMeanwhileTest, ARedoIsAppliedAgain) {
+  RestartTheAgentAfterItCameUp(/*redo=*/true);
+  EXPECT_EQ(WaitUntilOver("a").state(), v1::Operation::SUCCEEDED);
+  EXPECT_EQ(verbs_[kTask].applies, 2);
+}
+
+TEST_F(RestartTest, ATornInstallIsAppliedAgain) {
+  FakeScript& driver = verbs_[kTask];
+  std::atomic<bool> applied = false;  // by this agent, as a verb remembers it
+  absl::Notification applying;
+  driver.check = [&] {
+    const bool torn = !applied && verbs::ReadMark(node_.host(), "install_driver").has_value();
+    return driver.there && !torn ? Present("token-1") : Absent("torn");
+  };
+  driver.apply = [&, count = 0](verbs::Execution& execution) mutable -> absl::Status {
+    EXPECT_TRUE(verbs::WriteMark(node_.host(), "install_driver", "24.1").ok());
+    applied = true;
+    driver.there = true;
+    if (count++ > 0) return absl::OkStatus();
+    applying.Notify();
+    while (!execution.IsCancelled()) std::this_thread::yield();
+    return absl::CancelledError();
+  };
+  ASSERT_TRUE(runner_->Start(Request("a")).ok());
+  applying.WaitForNotification();
+  StopAgent();
+  applied = false;
+  StartAgent();
+  EXPECT_EQ(WaitUntilOver("a").state(), v1::Operation::SUCCEEDED);
+  EXPECT_EQ(driver.applies, 2);
+  EXPECT_FALSE(verbs::ReadMark(node_.host(), "install_driver"));
+}
+
+TEST_F(RestartTest, ACancelIsNoStopOfTheAgent) {
+  absl::Notification applying;
+  std::atomic<bool> agent_stops = true;
+  verbs_[kTask].apply = [&](verbs::Execution& execution) -> absl::Status {
+    applying.Notify();
+    while (!execution.IsCancelled()) std::this_thread::yield();
+    agent_stops = execution.AgentStops();
+    return absl::CancelledError();
+  };
+  ASSERT_TRUE(runner_->Start(Request("a")).ok());
+  applying.WaitForNotification();
+  ASSERT_TRUE(runner_->Cancel("a").ok());
+  EXPECT_EQ(WaitUntilOver("a").state(), v1::Operation::CANCELLED);
+  EXPECT_FALSE(agent_stops);
 }
 
 TEST_F(RestartTest, ACancelOutlivesTheAgentThatTookIt) {

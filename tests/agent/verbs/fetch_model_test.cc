@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "agent/artifacts/manifest.h"
 #include "common/failure.h"
@@ -77,6 +79,29 @@ TEST_F(LocalModelTest, ADoubtfulTimeIsSettledByReading) {
   Put("model-00001-of-00001.safetensors", "weightz");
   EXPECT_EQ(Make()->Check().state(), v1::Observation::ABSENT);
   EXPECT_THAT(Make()->Check().reason(), HasSubstr("other content"));
+}
+
+TEST_F(LocalModelTest, AFileThatCannotBeLookedAtIsUnknown) {
+  PutModel();
+  ASSERT_TRUE(Make()->Apply(execution_).ok());
+  const std::string path = node_.files().Real(absl::StrCat(kPath, "/config.json"));
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink(path, path);
+  const v1::Observation observation = Make()->Check();
+  EXPECT_EQ(observation.state(), v1::Observation::UNKNOWN);
+  EXPECT_THAT(observation.reason(), HasSubstr("config.json"));
+}
+
+TEST_F(LocalModelTest, AFileThatCannotBeReadIsUnknown) {
+  PutModel();
+  Put("merges.txt", "");
+  ASSERT_TRUE(Make()->Apply(execution_).ok());
+  const std::string path = node_.files().Real(absl::StrCat(kPath, "/merges.txt"));
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink("/proc/self/mem", path);  // empty, and to read it is EIO
+  const v1::Observation observation = Make()->Check();
+  EXPECT_EQ(observation.state(), v1::Observation::UNKNOWN);
+  EXPECT_THAT(observation.reason(), HasSubstr("merges.txt"));
 }
 
 TEST_F(LocalModelTest, NoFolderOrNoModelIsTheSpecs) {

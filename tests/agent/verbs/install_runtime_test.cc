@@ -85,6 +85,30 @@ class InstallRuntimeTest : public ::testing::Test {
     return Make()->Apply(execution);
   }
 
+  // The agent goes down when the installer has just ended.
+  void ApplyUntilTheInstallerEnded() {
+    fakes::FakeExecution execution(node_.host());
+    node_.programs().On({Installer()}, [&](const fakes::FakeSubprocess::Call& call) {
+      execution.questions_until_cancel = 0;
+      return Install(call);
+    });
+    EXPECT_TRUE(absl::IsCancelled(Make()->Apply(execution)));
+    node_.programs().On({Installer()},
+                        [this](const fakes::FakeSubprocess::Call& call) { return Install(call); });
+  }
+
+  void LetDockerDieOfItsConfiguration() {
+    node_.system().OnSystemctl({"--no-block", "restart"},
+                               [this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
+                                 node_.docker().SetDown(true);
+                                 return host::ProcessResult{};
+                               });
+    node_.system().OnSystemctl({"is-active"}, "failed\n", "", 3);
+    node_.programs().On(
+        {"journalctl"},
+        "unable to configure the Docker daemon with file /etc/docker/daemon.json: invalid\n");
+  }
+
   void ApplyWell() {
     ASSERT_TRUE(Apply().ok());
     ASSERT_TRUE(RemoveMark(node_.host(), "install_runtime").ok());
@@ -194,17 +218,55 @@ TEST_F(InstallRuntimeTest, AnInvalidDaemonJsonIsAConfigFailure) {
 
 TEST_F(InstallRuntimeTest, ADockerThatDoesNotStartGetsItsFormerConfigurationBack) {
   ASSERT_TRUE(node_.files().Write(kDaemonJson, R"({"hosts": ["fd://"]})").ok());
-  node_.system().OnSystemctl({"--no-block", "restart"},
-                             [this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
-                               node_.docker().SetDown(true);
-                               return host::ProcessResult{};
-                             });
-  node_.system().OnSystemctl({"is-active"}, "failed\n", "", 3);
-  node_.programs().On(
-      {"journalctl"},
-      "unable to configure the Docker daemon with file /etc/docker/daemon.json: invalid\n");
+  LetDockerDieOfItsConfiguration();
   EXPECT_EQ(FailureOf(Apply())->signature(), "DOC-03");
   EXPECT_EQ(*node_.files().Read(kDaemonJson), R"({"hosts": ["fd://"]})");
+}
+
+TEST_F(InstallRuntimeTest, AnInstallThatGoesOnPutsBackWhatWasThereBeforeItBegan) {
+  ASSERT_TRUE(node_.files().Write(kDaemonJson, R"({"hosts": ["fd://"]})").ok());
+  ApplyUntilTheInstallerEnded();
+  LetDockerDieOfItsConfiguration();
+  EXPECT_EQ(FailureOf(Apply())->signature(), "DOC-03");
+  EXPECT_EQ(*node_.files().Read(kDaemonJson), R"({"hosts": ["fd://"]})");
+}
+
+TEST_F(InstallRuntimeTest, AnInstallThatGoesOnRemovesADaemonJsonThatWasNotThere) {
+  ApplyUntilTheInstallerEnded();
+  LetDockerDieOfItsConfiguration();
+  EXPECT_EQ(FailureOf(Apply())->signature(), "DOC-03");
+  EXPECT_FALSE(node_.files().Exists(kDaemonJson));
+}
+
+TEST_F(InstallRuntimeTest, AnInstallThatGoesOnKeepsTheKeysThatTheInstallerLost) {
+  ASSERT_TRUE(node_.files().Write(kDaemonJson, R"({"debug": true, "mtu": 1500})").ok());
+  installer_loses_keys_ = true;
+  ApplyUntilTheInstallerEnded();
+  json changed = Configuration();
+  changed["mtu"] = 9000;  // by somebody, meanwhile
+  ASSERT_TRUE(node_.files().Write(kDaemonJson, changed.dump()).ok());
+  installer_loses_keys_ = false;
+  ApplyWell();
+  EXPECT_EQ(Configuration()["debug"], true);
+  EXPECT_EQ(Configuration()["mtu"], 9000);
+}
+
+TEST_F(InstallRuntimeTest, WhatSomebodyMendedAfterAFailedInstallStays) {
+  ASSERT_TRUE(node_.files().Write(kDaemonJson, R"({"hosts": ["fd://"]})").ok());
+  const auto restart = [this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
+    if (Configuration().contains("hosts")) {
+      node_.docker().SetDown(true);
+    } else {
+      Answer(Configuration().value("default-runtime", "runc"));
+    }
+    return host::ProcessResult{};
+  };
+  LetDockerDieOfItsConfiguration();
+  node_.system().OnSystemctl({"--no-block", "restart"}, restart);
+  EXPECT_EQ(FailureOf(Apply())->signature(), "DOC-03");
+  ASSERT_TRUE(node_.files().Write(kDaemonJson, "{}").ok());
+  ApplyWell();
+  EXPECT_FALSE(Configuration().contains("hosts"));
 }
 
 TEST_F(InstallRuntimeTest, AnInterruptedInstallIsTornAndDoneAgain) {

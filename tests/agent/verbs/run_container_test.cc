@@ -154,6 +154,20 @@ TEST_F(RunContainerTest, ReplacesOneThatWasMadeForAnotherWant) {
   EXPECT_EQ(verb->Check().state(), v1::Observation::PRESENT);
 }
 
+TEST_F(RunContainerTest, OneOfAFormerNameStandsInItsPlaceAndIsReplaced) {
+  AddOurs("s1");
+  v1::Subject subject = RunbookSubject();
+  subject.mutable_verb()->mutable_run_container()->set_name("renamed");
+  std::unique_ptr<Verb> verb = Make(subject);
+  const v1::Observation before = verb->Check();
+  EXPECT_EQ(before.state(), v1::Observation::ABSENT);
+  EXPECT_NE(before.token(), "") << "what stands on it is stopped first";
+  EXPECT_THAT(before.reason(), HasSubstr("vllm-server-qwen3-235b runs in its place"));
+  ASSERT_TRUE(verb->Apply(execution_).ok());
+  EXPECT_EQ(verb->Check().state(), v1::Observation::PRESENT);
+  EXPECT_EQ(node_.docker().ListContainers()->size(), 1u);
+}
+
 TEST_F(RunContainerTest, AStoppedOneHasNoToken) {
   AddOurs("s1");
   node_.docker().Kill("vllm-server-qwen3-235b", 137, true);

@@ -27,6 +27,19 @@ constexpr char kHelp[] =
 constexpr char kReady[] =
     "@@{\"nodes\": [{\"id\": \"a\"}, {\"id\": \"b\"}], \"total\": 16.0, \"free\": 16.0}\n";
 
+class StoppableExecution : public fakes::FakeExecution {
+ public:
+  using FakeExecution::FakeExecution;
+  void StopAgent() {
+    questions_until_cancel = 0;
+    stops_ = true;
+  }
+  bool AgentStops() override { return stops_; }
+
+ private:
+  bool stops_ = false;
+};
+
 class StartEngineTest : public ::testing::Test {
  protected:
   StartEngineTest() {
@@ -104,7 +117,7 @@ class StartEngineTest : public ::testing::Test {
 
   v1::StartEngine start_;
   ContainerNode node_;
-  fakes::FakeExecution execution_{node_.host()};
+  StoppableExecution execution_{node_.host()};
   int starts_ = 0;
   std::vector<std::string> log_lines_;
   size_t next_line_ = 0;
@@ -279,6 +292,33 @@ TEST_F(StartEngineTest, ACancelledStartLeavesNoServer) {
   EXPECT_EQ(starts_, 1);
   EXPECT_THAT(node_.system().Signals(), Contains(std::pair(701, 15)));
   EXPECT_EQ(verb->Check().token(), "");
+}
+
+TEST_F(StartEngineTest, AStopOfTheAgentLeavesALoadingServerToTheNextAgent) {
+  log_lines_ = {"INFO Platform plugin ascend is activated"};
+  after_log_ = [this] { execution_.StopAgent(); };
+  EXPECT_TRUE(absl::IsCancelled(Make()->Apply(execution_)));
+  EXPECT_THAT(node_.system().Signals(), IsEmpty());
+
+  after_log_ = [this] { OpenPort(); };
+  fakes::FakeExecution of_next_agent(node_.host());
+  ASSERT_TRUE(Make()->Apply(of_next_agent).ok());
+  EXPECT_EQ(starts_, 1);
+  EXPECT_EQ(Make()->Check().token(), "701@701");
+}
+
+TEST_F(StartEngineTest, AStopOfTheAgentLeavesAServerThatHasJustComeUp) {
+  after_log_ = [this] {
+    OpenPort();
+    node_.http().On("GET", std::string(kUrl) + "/v1/models",
+                    [this](const host::HttpRequest&) -> absl::StatusOr<host::HttpResponse> {
+                      execution_.StopAgent();
+                      return absl::CancelledError();
+                    });
+  };
+  EXPECT_TRUE(absl::IsCancelled(Make()->Apply(execution_)));
+  EXPECT_THAT(node_.system().Signals(), IsEmpty());
+  EXPECT_EQ(Make()->Check().state(), v1::Observation::PRESENT);
 }
 
 TEST_F(StartEngineTest, AServerThatIgnoresTermIsKilled) {

@@ -456,6 +456,94 @@ TEST_F(StepTest, RebootsOnceWhatIsInEffectFromTheNextBootOn) {
   EXPECT_THAT(checks_, ElementsAre("container@a"));
 }
 
+TEST_F(StepTest, AStopThatOnlyARebootEndsDoesNotHoldTheRebootUp) {
+  Serve();
+  Tell(RestartRequested{"container", "a"});
+  ASSERT_THAT(Started(), ElementsAre("stop serve@a"));
+  Fail("serve@a", {.failure_class = FailureClass::kReboot, .symptom = "outlives its SIGKILL"});
+  EXPECT_THAT(Started(), ElementsAre("reboot a"));
+}
+
+TEST_F(StepTest, AStopThatFailsIsTriedAgainAfterABackoffAndNotForEver) {
+  Serve();
+  Tell(RestartRequested{"container", "a"});
+  for (int attempt = 1; attempt <= 5; ++attempt) {
+    ASSERT_THAT(Started(), ElementsAre("stop serve@a")) << attempt;
+    Fail("serve@a", {.failure_class = FailureClass::kTransient, .symptom = "device busy"});
+    EXPECT_THAT(Started(), IsEmpty());
+    See("serve@a", Sight::kPresent, "s1");  // it is there all the same
+    EXPECT_THAT(Started(), IsEmpty());
+    now_ = state_.NextWake();
+    Tell(TimePassed{});
+  }
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(ReasonOf(state_), HasSubstr("serve@a: cannot be stopped: device busy (given up)"));
+  EXPECT_EQ(PhaseOf(state_), Phase::kFailed);
+  Tell(RetryRequested{});
+  See("container@a", Sight::kPresent, "c1");
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+}
+
+TEST_F(StepTest, WhatCannotBeStartedIsStoppedForWhatIsBelowIt) {
+  Serve();
+  Tell(RestartRequested{"serve", "a"});
+  Fail("serve@a", {.failure_class = FailureClass::kConfig, .symptom = "no such flag"});
+  See("serve@a", Sight::kAbsent, "left", "what a failed start left");
+  ASSERT_TRUE(Of("serve@a").given_up && Of("serve@a").alive);
+  Tell(RestartRequested{"container", "a"});
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+}
+
+TEST_F(StepTest, WhatWasGivenUpForItCouldNotBeSeenGoesOnWhenItIsSeen) {
+  Serve();
+  See("container@a", Sight::kUnknown, "", "docker is activating");
+  now_ = state_.NextWake();
+  Tell(TimePassed{});
+  ASSERT_TRUE(Of("container@a").given_up);
+  See("container@a", Sight::kAbsent);
+  Succeed("serve@a", "");
+  EXPECT_FALSE(Of("container@a").given_up);
+  EXPECT_TRUE(Of("container@a").operation.has_value()) << Of("container@a").reason;
+}
+
+TEST_F(StepTest, ANodeThatDoesNotComeBackFromItsRebootIsSpokenOfAndWaitedForNoLonger) {
+  Serve();
+  Tell(RebootRequested{"a"});
+  Succeed("serve@a", "");
+  Succeed("container@a", "");
+  ASSERT_THAT(Started(), ElementsAre("reboot a"));
+  Tell(NodeLost{"a", "no sign of life"});
+  ASSERT_EQ(PhaseOf(state_), Phase::kProgressing);
+  now_ += absl::Minutes(20);
+  ASSERT_LE(state_.NextWake(), now_);
+  Tell(TimePassed{});
+  EXPECT_EQ(PhaseOf(state_), Phase::kWaiting);
+  EXPECT_THAT(ReasonOf(state_), HasSubstr("no sign of life"));
+}
+
+TEST_F(StepTest, ANodeThatHasLeftDoesNotHoldARebootUpForEver) {
+  Graph graph = SmallGraph();
+  graph.tasks.push_back({.id = "driver@b", .stage = "driver", .node = "b", .want = "d"});
+  Tell(SpecApplied{graph});
+  Tell(NodeConnected{"b", "boot-1"});
+  See("driver@b", Sight::kPresent, "25.0");
+  Tell(RebootRequested{"b"});
+  ASSERT_THAT(Started(), ElementsAre("reboot b"));
+  Tell(NodeLost{"b", "no sign of life"});
+  Tell(SpecApplied{SmallGraph(2)});
+  Tell(NodeConnected{"a", "boot-1"});
+  for (const char* id : {"driver@a", "image@a"}) See(id, Sight::kPresent, "v");
+  See("container@a", Sight::kPresent, "c");
+  See("serve@a", Sight::kPresent, "s");
+  Tell(RebootRequested{"a"});
+  EXPECT_THAT(Started(), IsEmpty()) << "one at a time";
+  now_ += absl::Minutes(20);
+  Tell(TimePassed{});
+  Succeed("serve@a", "");
+  Succeed("container@a", "");
+  EXPECT_THAT(Started(), ElementsAre("reboot a"));
+}
+
 TEST_F(StepTest, AnAnswerToAnOldOperationChangesNothing) {
   Serve();
   Tell(OperationEnded{"7/qwen/1/driver@a/1", Result::kFailed});
