@@ -45,8 +45,7 @@ bool IsFinal(v1::Operation::State state) {
 // Answers that will be the same however often we ask.
 bool IsRefusal(grpc::StatusCode code) {
   return code == grpc::StatusCode::FAILED_PRECONDITION ||
-         code == grpc::StatusCode::ALREADY_EXISTS || code == grpc::StatusCode::INVALID_ARGUMENT ||
-         code == grpc::StatusCode::UNIMPLEMENTED;
+         code == grpc::StatusCode::INVALID_ARGUMENT || code == grpc::StatusCode::UNIMPLEMENTED;
 }
 
 absl::Status ToAbsl(const grpc::Status& status) {
@@ -148,7 +147,9 @@ AgentClient::AgentClient(std::string address, std::shared_ptr<grpc::ChannelCrede
       events_(std::move(events)),
       stub_(v1::Agent::NewStub(MakeChannel(address_, credentials_))) {}
 
-AgentClient::~AgentClient() {
+AgentClient::~AgentClient() { End(); }
+
+void AgentClient::End() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
@@ -303,7 +304,8 @@ void AgentClient::OnStarted(const std::string& id, const grpc::Status& status,
   auto found = running_.find(id);
   if (found == running_.end()) return;
   found->second.asked = false;  // asked again by the loop, within a second
-  if (!status.ok()) return;
+  // What the agent knows with another body is ours: after a restart the newest revision words it.
+  if (!status.ok() && status.error_code() != grpc::StatusCode::ALREADY_EXISTS) return;
   if (found->second.cancel) SendCancel(id);
   Watch(id);
 }

@@ -32,7 +32,7 @@ struct AgentEvents {
   std::function<void(const std::string& operation, const v1::Progress& progress)> progressed;
   // The operation's end: SUCCEEDED, FAILED, CANCELLED or INTERRUPTED.
   std::function<void(const v1::Operation& operation)> ended;
-  // The agent will never run it (another boot, an older epoch, a known id with another body).
+  // The agent will never run it (another boot, an older epoch, a verb that it does not know).
   std::function<void(const std::string& operation, const absl::Status& why)> refused;
 };
 
@@ -41,18 +41,19 @@ class AgentClient {
   // `address` is host:port.
   AgentClient(std::string address, std::shared_ptr<grpc::ChannelCredentials> credentials,
               AgentEvents events);
-  // Waits until no callback runs any more.
-  ~AgentClient();
+  ~AgentClient();  // End()
   AgentClient(const AgentClient&) = delete;
   AgentClient& operator=(const AgentClient&) = delete;
 
   void Start();  // connects, and again whenever the connection is lost
+  void End();    // for good; waits until no callback runs any more. Not from a callback
 
   // All threadsafe; they return at once. What is checked is sent when there is a connection; on a
   // new connection the caller names anew what it wants to see.
   void Check(const v1::Subject& subject);
   void Forget(const std::string& task);
-  // Repeats until an answer came: the id makes that safe.
+  // Repeats until an answer came: the id makes that safe. What the agent knows by this id is
+  // carried to its end, whatever body it was accepted with.
   void RunOperation(const v1::StartOperationRequest& request);
   void CancelOperation(const std::string& id);
 

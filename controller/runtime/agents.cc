@@ -42,24 +42,30 @@ void Runtime::Connect(const std::string& name, const std::string& address) {
   };
   auto client =
       std::make_shared<fleet::AgentClient>(address, options_.credentials, std::move(events));
+  std::shared_ptr<fleet::AgentClient> former;
+  {
+    absl::MutexLock lock(&mutex_);
+    Agent& agent = agents_[name];
+    former = std::exchange(agent.client, client);
+    agent.address = address;
+  }
+  // Without the lock, and before the new one starts: what the former one tells at its end comes
+  // first, whoever else still holds it.
+  if (former != nullptr) former->End();
   client->Start();
-  std::shared_ptr<fleet::AgentClient> former;  // destroyed without the lock
-  absl::MutexLock lock(&mutex_);
-  Agent& agent = agents_[name];
-  former = std::exchange(agent.client, std::move(client));
-  agent.address = address;
+  Post([this, name] {
+    PerformOutstanding(name);
+    return absl::OkStatus();
+  });
 }
 
 void Runtime::NodeJoined(const std::string& name, const std::string& address) {
-  std::shared_ptr<fleet::AgentClient> former;
   {
     absl::MutexLock lock(&mutex_);
     auto found = agents_.find(name);
     // Joined again under the same address: the connection picks up the new certificate by itself.
     if (found != agents_.end() && found->second.address == address) return;
-    if (found != agents_.end()) former = std::move(found->second.client);
   }
-  former.reset();
   Connect(name, address);
   Changed();
 }

@@ -56,25 +56,15 @@ absl::Status Runtime::Start() {
   ASSIGN_OR_RETURN(epoch_, options_.nodes->Epoch());
   RETURN_IF_ERROR(LoadRollouts());
   ASSIGN_OR_RETURN(const std::vector<store::Node> nodes, options_.nodes->ListNodes());
-  for (const store::Node& node : nodes) Connect(node.name, node.address);
   std::vector<std::string> names;
   {
     absl::MutexLock lock(&mutex_);
     for (const auto& [name, rollout] : rollouts_) names.push_back(name);
   }
   for (const std::string& name : names) {
-    Post([this, name] {
-      RETURN_IF_ERROR(Handle(name, {options_.clock->Now(), core::Loaded()}));
-      // Outstanding commands are performed again: their ids make that safe.
-      std::vector<core::Command> outstanding;
-      {
-        absl::MutexLock lock(&mutex_);
-        outstanding = core::Outstanding(rollouts_.at(name).state);
-      }
-      for (const core::Command& command : outstanding) Perform(name, command);
-      return absl::OkStatus();
-    });
+    Post([this, name] { return Handle(name, {options_.clock->Now(), core::Loaded()}); });
   }
+  for (const store::Node& node : nodes) Connect(node.name, node.address);
   loop_ = std::thread([this] { Run(); });
   inventories_ = std::thread([this] { ReadInventories(); });
   return absl::OkStatus();
@@ -274,6 +264,20 @@ void Runtime::Perform(const std::string& name, const core::Command& command) {
   } else if (const auto* forget = std::get_if<core::ForgetTask>(&command)) {
     if (auto client = ClientOf(forget->node)) client->Forget(forget->task);
   }
+}
+
+void Runtime::PerformOutstanding(const std::string& node) {
+  std::vector<std::pair<std::string, core::Command>> outstanding;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [name, rollout] : rollouts_) {
+      for (core::Command& command : core::Outstanding(rollout.state)) {
+        if (std::visit([](const auto& told) { return told.node; }, command) == node)
+          outstanding.emplace_back(name, std::move(command));
+      }
+    }
+  }
+  for (const auto& [name, command] : outstanding) Perform(name, command);
 }
 
 void Runtime::ReadInventories() {

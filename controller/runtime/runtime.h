@@ -102,11 +102,15 @@ class Runtime : public View, public Control {
   absl::Status Handle(const std::string& rollout, core::Event event,
                       const store::NewRevision* revision = nullptr);
   void Perform(const std::string& rollout, const core::Command& command);
+  // What the node was commanded and has not answered, once more: the ids make that safe.
+  void PerformOutstanding(const std::string& node) ABSL_LOCKS_EXCLUDED(mutex_);
   void ReadInventories();  // a thread of its own
   absl::Status LoadRollouts();
 
   // --- Agents (agents.cc) ---
-  void Connect(const std::string& name, const std::string& address);
+  // Any thread. In place of the node's former connection; what is outstanding goes on over this
+  // one.
+  void Connect(const std::string& name, const std::string& address) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status OnReply(const std::string& node, const v1::ObserveReply& reply, bool first,
                        absl::Time received);
   absl::Status OnLost(const std::string& node, const std::string& reason);

@@ -194,6 +194,34 @@ TEST_F(AgentOverMtlsTest, AnOperationOutlivesTheControllerThatStartedIt) {
   EXPECT_EQ(verbs_[kTask].applies, 1);
 }
 
+TEST_F(AgentOverMtlsTest, AnOperationThatTheNextControllerWordsOtherwiseIsTheSameOne) {
+  verbs_[kTask].apply = [](verbs::Execution& execution) {
+    while (!execution.IsCancelled()) absl::SleepFor(absl::Milliseconds(1));
+    return absl::CancelledError("cancelled");
+  };
+  v1::StartOperationRequest request = Request("1/d/1/driver@node-a/1");
+  {
+    Told told;
+    auto client = Connect(told, authority_, "controller");
+    client->RunOperation(request);
+    while (verbs_[kTask].applies == 0) absl::SleepFor(absl::Milliseconds(1));
+  }
+  request.mutable_subject()->mutable_verb()->mutable_install_driver()->set_version("another");
+  Told told;
+  auto client = Connect(told, authority_, "controller");
+  client->RunOperation(request);
+  client->CancelOperation(request.id());
+  ASSERT_TRUE(told.AwaitEnded(1));
+  EXPECT_EQ(told.ended()[0].state(), v1::Operation::CANCELLED);
+  EXPECT_EQ(verbs_[kTask].applies, 1);
+  // Nor does it matter when it has ended meanwhile.
+  Told later;
+  auto another = Connect(later, authority_, "controller");
+  another->RunOperation(request);
+  ASSERT_TRUE(later.AwaitEnded(1));
+  EXPECT_EQ(later.ended()[0].state(), v1::Operation::CANCELLED);
+}
+
 TEST_F(AgentOverMtlsTest, AnAgentThatComesBackIsConnectedAgain) {
   Told told;
   auto client = Connect(told, authority_, "controller");

@@ -166,6 +166,13 @@ void Fleet::MoveAgent(int node, const std::string& state_directory) {
   StartAgent(node);
 }
 
+void Fleet::MoveAgentToAnotherAddress(int node) {
+  StopAgent(node);
+  nodes_.at(static_cast<size_t>(node)).port = 0;
+  StartAgent(node);
+  runtime_->NodeJoined(NameOfNode(node), agent_address(node));
+}
+
 void Fleet::PowerCycle(int node) {
   StopAgent(node);
   machine(node).PowerCycle();

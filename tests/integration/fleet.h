@@ -70,6 +70,8 @@ class Fleet {
   void StopAgent(int node);
   // (Re)starts it over what is in this folder.
   void MoveAgent(int node, const std::string& state_directory);
+  // Serves at another port from now on, and has joined again from there.
+  void MoveAgentToAnotherAddress(int node);
   // Power off and on: the agent dies, the machine boots, its agent comes back.
   void PowerCycle(int node);
 

@@ -172,6 +172,39 @@ INSTANTIATE_TEST_SUITE_P(Stages, ControllerRestartTest,
                            return text;
                          });
 
+TEST(RestartTest, AnInstallerOfTheFormerRevisionEndsBeforeTheOneOfTheNewRevisionBegins) {
+  const std::string installer =
+      DriverInstaller(absl::StrCat("mkdir -p $root/usr/local/Ascend/driver\n"
+                                   "printf 'Version=25.0.rc2\\npackage_version=25.0.rc2\\n' > "
+                                   "$root/usr/local/Ascend/driver/version.info\n",
+                                   kTakesEffect));
+  v1::Deployment newer = MakeDeployment(1);
+  newer.mutable_spec()->mutable_driver()->set_version("25.0.rc2");
+  *newer.mutable_spec()->mutable_driver()->mutable_driver() = MakeArtifact("newer.run", installer);
+  Fleet fleet(1);
+  fleet.machine(0).ServeInstaller(newer.spec().driver().driver(), installer);
+  fleet.StartController();
+  VerbWatch::Gate& gate = fleet.verbs().Hold("driver@node-a");
+  ASSERT_TRUE(fleet.Apply(MakeDeployment(1)).ok());
+  ASSERT_TRUE(gate.entered.WaitForNotificationWithTimeout(kLimit));
+  ASSERT_TRUE(fleet.Apply(newer).ok());
+  fleet.StopController();
+  fleet.StartController();
+  gate.open.Notify();
+  ExpectServing(fleet.AwaitPhase(v1::Rollout::SERVING));
+  const v1::ListEventsReply told = fleet.Events(0, 1000);
+  for (const v1::Event& event : told.events())
+    EXPECT_NE(event.kind(), "OperationRefused") << event.message();
+  std::vector<v1::Operation> installs;
+  for (const v1::Operation& operation : fleet.Journal(0)) {
+    if (operation.task() == "driver@node-a") installs.push_back(operation);
+  }
+  ASSERT_EQ(installs.size(), 2u);
+  EXPECT_EQ(installs[0].state(), v1::Operation::SUCCEEDED);
+  EXPECT_LE(FromTimestamp(installs[0].end_time()), FromTimestamp(installs[1].accept_time()));
+  EXPECT_EQ(fleet.machine(0).DriverRuns(), 2);
+}
+
 TEST(RestartTest, AServingRolloutIsStillServingForTheNextController) {
   Fleet fleet(1);
   fleet.StartController();
@@ -222,6 +255,35 @@ TEST(RestartTest, AnOperationIsAppliedAgainByTheNextAgentOfTheSameBootUnderItsOw
   ExpectServing(fleet.AwaitPhase(v1::Rollout::SERVING));
   EXPECT_EQ(fleet.verbs().Applies("image@node-a"), 2);
   EXPECT_THAT(ChangesByTask(fleet.Journal(0)), Each(Pair(testing::_, 1)));
+}
+
+TEST(RestartTest, AnOperationGoesOnWhenItsAgentJoinsAgainAtAnotherAddress) {
+  Fleet fleet(1);
+  fleet.StartController();
+  VerbWatch::Gate& gate = fleet.verbs().Hold("image@node-a");
+  ASSERT_TRUE(fleet.Apply(MakeDeployment(1)).ok());
+  ASSERT_TRUE(gate.entered.WaitForNotificationWithTimeout(kLimit));
+  fleet.MoveAgentToAnotherAddress(0);
+  gate.open.Notify();
+  ExpectServing(fleet.AwaitPhase(v1::Rollout::SERVING));
+  EXPECT_THAT(ChangesByTask(fleet.Journal(0)), Each(Pair(testing::_, 1)));
+}
+
+TEST(RestartTest, AnOperationIsCancelledAtTheAddressThatItsAgentJoinedFromAgain) {
+  Fleet fleet(1);
+  fleet.StartController();
+  VerbWatch::Gate& gate = fleet.verbs().Hold("image@node-a");
+  ASSERT_TRUE(fleet.Apply(MakeDeployment(1)).ok());
+  ASSERT_TRUE(gate.entered.WaitForNotificationWithTimeout(kLimit));
+  fleet.MoveAgentToAnotherAddress(0);
+  ASSERT_TRUE(fleet.Control(v1::ControlRolloutRequest::CANCEL).ok());
+  fleet.AwaitRollout([](const v1::Rollout& rollout) {
+    return TaskOf(rollout, "image@node-a").state() != v1::Task::RUNNING;
+  });
+  for (const v1::Operation& operation : fleet.Journal(0)) {
+    if (operation.task() != "image@node-a") continue;
+    EXPECT_EQ(operation.state(), v1::Operation::CANCELLED);
+  }
 }
 
 TEST(RestartTest, WhatABootInterruptedIsRunAgainInTheNext) {
