@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/verbs/start_engine/command_line.h"
 
+#include <re2/re2.h>
+
 #include <algorithm>
-#include <regex>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -168,21 +169,17 @@ class Builder {
 }  // namespace
 
 std::optional<EngineVersion> ParseEngineVersion(std::string_view output) {
-  static const std::regex pattern(
-      R"(^(?:vllm[ /])?v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?[\w.+-]*$)", std::regex::icase);
+  static const RE2& kVersion =
+      *new RE2(R"((?i)(?:vllm[ /])?v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?[\w.+-]*)");
   std::optional<EngineVersion> version;
   for (absl::string_view line : absl::StrSplit(std::string(output), absl::ByAnyChar("\r\n"))) {
     const std::string text(absl::StripAsciiWhitespace(line));
-    std::smatch match;
-    if (text.size() > 100 || !std::regex_match(text, match, pattern)) continue;
     EngineVersion parsed;
+    std::string patch;
+    if (!RE2::FullMatch(text, kVersion, &parsed.major, &parsed.minor, &patch)) continue;
     // 0.1.dev… is what setuptools makes of a checkout without tags.
-    if (absl::StrContains(text, ".dev") && !match[3].matched) continue;
-    if (!absl::SimpleAtoi(match[1].str(), &parsed.major) ||
-        !absl::SimpleAtoi(match[2].str(), &parsed.minor)) {
-      continue;
-    }
-    if (match[3].matched && !absl::SimpleAtoi(match[3].str(), &parsed.patch)) continue;
+    if (absl::StrContains(text, ".dev") && patch.empty()) continue;
+    if (!patch.empty() && !absl::SimpleAtoi(patch, &parsed.patch)) continue;
     version = parsed;
   }
   return version;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <regex>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"

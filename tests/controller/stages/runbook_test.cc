@@ -6,12 +6,12 @@
 //   NPUFLEET_WRITE_DOCS=1 build/dev/bin/controller_stages_test --gtest_filter='RunbookTest.*'
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <re2/re2.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -64,11 +64,10 @@ bool Exists(const std::string& test) {
   const std::string source = spec::ReadSourceFile(test.substr(0, colon));
   const std::string name = test.substr(colon + 1);
   const size_t dot = name.find('.');
-  const std::string pattern = dot == std::string::npos
-                                  ? absl::StrCat("(^|\n)def ", name, "\\(")
-                                  : absl::StrCat("TEST(_F|_P)?\\(", name.substr(0, dot), ",\\s*",
-                                                 name.substr(dot + 1), "\\)");
-  return std::regex_search(source, std::regex(pattern));
+  const RE2 pattern(dot == std::string::npos ? absl::StrCat("(^|\n)def ", name, "\\(")
+                                             : absl::StrCat("TEST(_F|_P)?\\(", name.substr(0, dot),
+                                                            ",\\s*", name.substr(dot + 1), "\\)"));
+  return RE2::PartialMatch(source, pattern);
 }
 
 std::string Cell(const std::string& text) { return absl::StrReplaceAll(text, {{"|", "\\|"}}); }
