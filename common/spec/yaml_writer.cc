@@ -205,8 +205,10 @@ std::string Json(const Message& message, bool indented) {
 }  // namespace
 
 std::string WriteDuration(const google::protobuf::Duration& duration) {
-  return absl::FormatDuration(absl::Seconds(duration.seconds()) +
-                              absl::Nanoseconds(duration.nanos()));
+  const absl::Duration value =
+      absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+  if (value == absl::ZeroDuration()) return "0s";  // Abseil's "0" has no unit, and is not read back
+  return absl::FormatDuration(value);
 }
 
 std::string WriteYaml(const Message& message) {

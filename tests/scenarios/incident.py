@@ -131,16 +131,14 @@ class Incident:
         if arrived:
             self.measured.command = first_command - arrived[-1]
         back = [moment for moment in returns if self.began <= moment < first_command]
-        if back and arrived and arrived[-1] > back[-1] and not self.ended_later(back[-1], first_command):
-            self.measured.checks = arrived[-1] - back[-1]
-
-    def ended_later(self, back, first_command):
-        """Something was found in order when its node returned, and ended after that (a raylet that Ray had given up): no Check was waited for."""
-        found = {}
-        for moment, task, state in self.observed():
-            if back < moment < first_command:
-                found.setdefault(task, []).append(state)
-        return any(states[0] == "PRESENT" and states[-1] == "ABSENT" for states in found.values())
+        if back:
+            # What each task's first answer took. The probe is no cheap Check, and a later answer is news of its own (a raylet that ends itself).
+            first = {}
+            for moment, task, _ in self.observed():
+                if back[-1] < moment < first_command and not task.startswith("probe@"):
+                    first.setdefault(task, moment)
+            if first:
+                self.measured.checks = max(first.values()) - back[-1]
 
     def observed(self):
         """(when it arrived, task, state) of the Checks' answers since the beginning."""

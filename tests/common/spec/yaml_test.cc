@@ -239,6 +239,8 @@ TEST(YamlTest, WritesDurationsTimesAndEnumsAsPeopleDo) {
   EXPECT_EQ(WriteYaml(rollout),
             "name: demo\nphase: serving\nstartTime: \"2025-06-01T12:00:00Z\"\ncriticalPath:\n  "
             "wall: 1h30m\n");
+  rollout.mutable_critical_path()->mutable_wall()->Clear();
+  EXPECT_THAT(WriteYaml(rollout), HasSubstr("wall: 0s\n")) << "with its unit, to be read again";
   EXPECT_EQ(WriteYaml(v1::Rollout()), "{}\n");
   EXPECT_THAT(WriteCompactJson(rollout), HasSubstr("\"phase\":\"SERVING\""));
   EXPECT_THAT(WriteJson(rollout), StartsWith("{\n"));
