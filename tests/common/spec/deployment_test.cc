@@ -215,7 +215,7 @@ TEST(ValidateTest, PortsAndDurations) {
               ElementsAre("spec.ray.port: needs a port from 1 to 65535, not 70000"));
   EXPECT_THAT(
       Violations([](auto& spec) { spec.mutable_probe()->mutable_period()->set_seconds(0); }),
-      ElementsAre("spec.probe.period: needs a duration over 0, not 0"));
+      ElementsAre("spec.probe.period: needs a duration over 0, not 0s"));
   EXPECT_THAT(Violations([](auto& spec) {
                 spec.mutable_retry()->mutable_initial_backoff()->set_seconds(900);
               }),
