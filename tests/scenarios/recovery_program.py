@@ -6,7 +6,7 @@ import urllib.request
 from collections import Counter
 
 from checks import each_effect_once
-from incident import HEAD, Incident, SERVE, WORKER
+from incident import HEAD, Incident, SERVE, WORKER, when
 from recovery_artifacts import SHARD, look_again
 from scenario import Failed, until
 
@@ -58,6 +58,18 @@ def settled(fleet, incident):
     until(fleet.is_serving, 60, "the rollout to serve still")
     fleet.chat(timeout=60)
     return incident
+
+
+def start_controller(fleet, action="start"):
+    """And until it serves by Checks of its own time: what it tells first is what its store says, and may end serving for a moment."""
+    started = time.time()
+    fleet.do(HEAD, "systemctl", action, CONTROLLER)
+
+    def seen_to_serve():
+        rollout = fleet.is_serving()
+        tasks = {task["stage"]: task for task in rollout["tasks"]} if rollout else {}
+        return tasks and all(when(tasks[stage]["observedTime"]) > started for stage in ("serve", "probe"))
+    until(seen_to_serve, 60, "the new controller to see that it serves")
 
 
 def idle(fleet, row, event, action, comes_back):
@@ -123,8 +135,7 @@ def disk_full(fleet):
     fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
     fleet.do(HEAD, "sh", "-ec", f"cp -a {STATE} {STATE}.aside; mount -t tmpfs -o size=24m,mode=700 tmpfs {STATE}; cp -a {STATE}.aside/. {STATE}/")
     try:
-        fleet.do(HEAD, "systemctl", "start", CONTROLLER)
-        fleet.wait_serving(60)
+        start_controller(fleet)
         incident = Incident(fleet, "controller's disk full", "the controller's disk is full when the server dies")
         fleet.do(HEAD, "sh", "-c", f"cat /dev/zero > {STATE}/filler 2>/dev/null", check=False)
         incident.begin(lambda: kill_server(fleet))
@@ -159,9 +170,8 @@ def database_corrupt(fleet):
     The server is started once after the backup was made, and once after it was restored: the second start has the number of the first.
     """
     fleet.do(HEAD, "sh", "-c", f"rm -f {STATE}/backups/*.db")
-    fleet.do(HEAD, "systemctl", "restart", CONTROLLER)
+    start_controller(fleet, "restart")
     backup = until(lambda: fleet.do(HEAD, "sh", "-c", f"ls {STATE}/backups/*.db", check=False), 60, "a backup of today")
-    fleet.wait_serving(60)
     Incident(fleet, "", "").begin(lambda: kill_server(fleet)).wait_recovered()
     former = fleet.tasks()["serve@node-a"]["operation"]
 
@@ -175,8 +185,7 @@ def database_corrupt(fleet):
     until(lambda: f"restore {backup}" in fleet.do(HEAD, *journal), 30, f"the journal to name {backup}")
     fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
     fleet.do(HEAD, "npufleet-controller", "restore", backup)
-    fleet.do(HEAD, "systemctl", "start", CONTROLLER)
-    fleet.wait_serving(60)
+    start_controller(fleet)
     if early := incident.operations():
         raise Failed(f"re-run after the restore: {early}")
     incident.last_event = 0
