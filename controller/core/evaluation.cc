@@ -148,7 +148,7 @@ void Evaluation::Evaluate(int i) {
     return;
   }
   if (task.stop_failed && task.given_up) {
-    task.reason = absl::StrCat("cannot be stopped: ", task.failure->symptom, " (given up)");
+    task.reason = CannotBeStopped(task);
     return;
   }
   if (!ready) {
@@ -247,12 +247,7 @@ void Evaluation::ConsiderApply(int i) {
   }
   Node& node = state_.nodes[task.plan.node];
   if (task.seen.reboot_needed || node.reboot || node.reboot_asked) {
-    const bool serves = !node.reboot && !node.reboot_ordered && IsServing(state_);
-    Block(i, absl::StrCat("waiting: reboot of ", node.name,
-                          serves ? absl::StrCat(", not while it serves (when it suits: ctl node "
-                                                "reboot ",
-                                                node.name, ")")
-                                 : ""));
+    Block(i, AwaitedReboot(node));
     ConsiderReboot(node);
     return;
   }
@@ -368,6 +363,19 @@ bool Evaluation::ClearAbove(int i) {
                             ? absl::StrCat(" (", first.failure->symptom, ")")
                             : ""));
   return false;
+}
+
+std::string Evaluation::CannotBeStopped(const Task& task) {
+  return absl::StrCat("cannot be stopped: ", task.failure->symptom, " (given up)");
+}
+
+std::string Evaluation::AwaitedReboot(const Node& node) const {
+  const bool serves = !node.reboot && !node.reboot_ordered && IsServing(state_);
+  return absl::StrCat(
+      "waiting: reboot of ", node.name,
+      serves
+          ? absl::StrCat(", not while it serves (when it suits: ctl node reboot ", node.name, ")")
+          : "");
 }
 
 bool Evaluation::StopIsDue(const Task& task) const {
@@ -561,6 +569,9 @@ void Evaluation::EvaluateRetired(int i) {
   std::string why;
   if (!node.connected || state_.paused || state_.cancelled)
     return Block(i, "waiting to be stopped");
+  if (EndsWithTheBoot(task)) {
+    return Block(i, task.given_up ? CannotBeStopped(task) : AwaitedReboot(node));
+  }
   if (task.retry_at > now_) return Wake(task.retry_at, i);
   if (!ClearAbove(i)) return;
   Start(task, Action::kStop);

@@ -62,6 +62,8 @@ class Evaluation {
   bool ConsiderReboot(Node& node);
   // Its Stop has failed for what only a reboot ends, or has been given up.
   bool EndsWithTheBoot(const Task& task) const;
+  static std::string CannotBeStopped(const Task& task);
+  std::string AwaitedReboot(const Node& node) const;
   bool StopIsDue(const Task& task) const;
   // Tells the one whose node did not come back from its reboot in time, and waits no longer.
   void ForgetLateReboot(Node& node);

@@ -111,7 +111,7 @@ bool IsServing(const State& state) {
   for (const Task& task : state.tasks) {
     if (task.retired) continue;
     if (task.plan.running && (!task.alive || task.seen.sight == Sight::kUnseen)) return false;
-    if (task.plan.running && task.operation) return false;
+    if (task.plan.running && (task.operation || task.stop_failed)) return false;
     if (task.plan.stage == "probe") probed = task.seen.sight == Sight::kPresent;
   }
   return probed;

@@ -155,7 +155,7 @@ bool WantsSomething(const State& state);
 Phase PhaseOf(const State& state);
 // One sentence: what the rollout waits for or why it has stopped; empty when it serves.
 std::string ReasonOf(const State& state);
-// No running task is known lost, and the last probe got tokens.
+// No running task is known lost or was told to stop, and the last probe got tokens.
 bool IsServing(const State& state);
 
 }  // namespace npufleet::core

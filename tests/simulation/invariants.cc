@@ -157,8 +157,13 @@ void World::CheckPeace() {
     Remark("peace");
     excused_ = true;
     if (graph().tasks.empty()) Apply(v1::Deployment(revisions_.at(state_.revision).deployment));
+    std::vector<std::string> awaited;  // as `status` says: when it suits, ctl node reboot
+    for (const auto& [name, node] : state_.nodes) {
+      if (node.reboot_asked) awaited.push_back(name);
+    }
     Tell(core::ResumeRequested());
     Tell(core::RetryRequested());
+    for (const std::string& name : awaited) Tell(core::RebootRequested{name});
     if (!RunUntilServing(kPatience)) {
       if (violations_.empty())
         Violate(absl::StrCat("does not come to serve: ", core::ReasonOf(state_)));
