@@ -266,7 +266,7 @@ def lab_real(engines):
 def sanitizers(_):
     total = Result()
     for preset, options in (("asan", {"ASAN_OPTIONS": "detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
-                            ("tsan", {"TSAN_OPTIONS": "halt_on_error=1"})):
+                            ("tsan", {"TSAN_OPTIONS": f"halt_on_error=1 suppressions={TREE}/tests/sanitizers/tsan.supp"})):
         if failure := build(preset, f"build-{preset}", seconds=5400):
             total.failed += 1
             total.said += f"{failure}\n"
