@@ -350,8 +350,10 @@ bool Evaluation::ClearAbove(int i) {
     for (const int above : RunningAbove(j)) {
       top = top && !state_.tasks[above].alive && !state_.tasks[above].operation;
     }
+    const Node& node = state_.nodes[other.plan.node];
+    if (node.reboot) top = false;  // it ends with the boot
     std::string why;
-    if (top && ReachableAndReported(other.plan.node, &why) && StopIsDue(other)) {
+    if (top && ReachableAndReported(node.name, &why) && StopIsDue(other)) {
       Start(other, Action::kStop);
     } else if (top && other.retry_at > now_) {
       Wake(other.retry_at, i);
@@ -569,6 +571,7 @@ void Evaluation::EvaluateRetired(int i) {
   std::string why;
   if (!node.connected || state_.paused || state_.cancelled)
     return Block(i, "waiting to be stopped");
+  if (node.reboot) return Block(i, AwaitedReboot(node));
   if (EndsWithTheBoot(task)) {
     return Block(i, task.given_up ? CannotBeStopped(task) : AwaitedReboot(node));
   }

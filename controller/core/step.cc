@@ -258,6 +258,7 @@ class Stepper {
         task.seen.sight = Sight::kUnseen;
         task.seen.reboot_needed = false;
         if (task.stop_failed || task.unknown_since != absl::InfiniteFuture()) task.given_up = false;
+        if (task.stop_failed) task.failure.reset();  // what could not be stopped went with the boot
         task.stop_failed = false;
         task.unknown_since = absl::InfiniteFuture();
         task.lost_stamp.clear();
@@ -574,6 +575,7 @@ class Stepper {
         if (task.seen.reboot_needed) evaluation_.GiveUp(task, event.failure, "the reboot failed");
       }
       evaluation_.TouchNode(name);
+      evaluation_.TouchBlocked();
     }
   }
 

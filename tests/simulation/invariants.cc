@@ -78,6 +78,9 @@ void World::CheckStart(const core::StartOperation& start) {
   Say(absl::StrCat("start ", start.operation, start.action == Action::kStop ? " stop" : ""));
   if (state_.paused || state_.cancelled)
     Violate(absl::StrCat(start.operation, " was started while paused or cancelled"));
+  const auto& node = state_.nodes.at(start.node);
+  if (start.action != Action::kReboot && node.reboot)
+    Violate(absl::StrCat(start.operation, " was started on a node that was told to reboot"));
   const core::Task* task = state_.Find(start.task);
   const bool disturbs = start.action != Action::kApply || (task != nullptr && task->plan.disturbs);
   // What left with a former revision is stopped when its node is back, and takes nothing with it.
