@@ -13,6 +13,7 @@ from datetime import datetime
 from scenario import Failed, NAME, until
 
 HEAD, WORKER = "node-a", "node-b"
+CONTAINER = "vllm-server-qwen3-235b"
 RUNNING = ("container", "ray-head", "ray-worker", "serve")
 SERVE = {"serve@node-a", "probe@node-a"}
 # What stands on what: the closure of a loss.

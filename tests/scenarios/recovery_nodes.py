@@ -1,8 +1,9 @@
 """Nodes that reboot, lose their power, or whose cable is cut."""
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from incident import HEAD, Incident, ON_WORKER, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER
+from incident import CONTAINER, HEAD, Incident, ON_WORKER, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER, when
 from scenario import Failed, until
 
 
@@ -64,11 +65,17 @@ def cut_short(fleet):
     return cut_cable(fleet, 5), set()
 
 
+def given_up_by_ray(fleet, since):
+    """Whether the head has marked a node dead since then, as its own log says."""
+    log = fleet.do(HEAD, "docker", "exec", CONTAINER, "sh", "-c", "grep -h 'has been marked dead' /tmp/ray/session_latest/logs/gcs_server*.out || true")
+    times = re.findall(r"^\[(\S+) (\S+),(\d+) ", log, re.M)
+    return any(when(f"{day}T{clock}.{part}Z") >= since for day, clock, part in times)
+
+
 def really_stale(fleet, seconds):
-    """Ray may give a silent node up, whose raylet then ends itself, or not yet: then at most the engine is stuck."""
+    """Ray may give a silent node up, also when it has just come back, or not yet: then at most the engine is stuck."""
     incident = cut_cable(fleet, seconds)
-    lost = {event["task"] for event in incident.noted("TaskLost")}
-    return incident, ON_WORKER if "ray-worker@node-b" in lost else {item["task"] for item in incident.operations()} & SERVE
+    return incident, ON_WORKER if given_up_by_ray(fleet, incident.began) else {item["task"] for item in incident.operations()} & SERVE
 
 
 def cut_half_minute(fleet):

@@ -1,8 +1,7 @@
 """Containers, Ray and the engine that die, lose a rank or hang, and the daemon under them."""
-from incident import HEAD, Incident, ON_HEAD, ON_WORKER, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER
+from incident import CONTAINER, HEAD, Incident, ON_HEAD, ON_WORKER, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER
 from scenario import until
 
-CONTAINER = "vllm-server-qwen3-235b"
 FAULT = "/tmp/vllm-fault"
 
 
