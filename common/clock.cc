@@ -2,6 +2,7 @@
 #include "common/clock.h"
 
 #include <chrono>
+#include <utility>
 
 #include "absl/time/clock.h"
 
@@ -19,6 +20,11 @@ class RealClock : public Clock {
 }  // namespace
 
 void Clock::Sleep(absl::Duration duration) { absl::SleepFor(duration); }
+
+bool SetBackClock::Look() {
+  const absl::Time former = std::exchange(ahead_, Ahead());
+  return ahead_ < former - absl::Seconds(1);
+}
 
 Clock& Clock::Real() {
   static RealClock* clock = new RealClock;

@@ -21,6 +21,23 @@ class Clock {
   static Clock& Real();
 };
 
+// Notices a wall clock that is set back. Timed waits of absl go by it, and those that are under way
+// last as much longer: whoever cannot do with that starts anew. Not threadsafe.
+class SetBackClock {
+ public:
+  explicit SetBackClock(Clock& clock) : clock_(clock), ahead_(Ahead()) {}
+
+  // Whether it has been set back by more than a second since the last look, which NTP's slewing
+  // is not.
+  bool Look();
+
+ private:
+  absl::Time Ahead() { return clock_.Now() - clock_.Elapsed(); }
+
+  Clock& clock_;
+  absl::Time ahead_;  // the wall clock at the steady one's start
+};
+
 }  // namespace npufleet
 
 #endif  // COMMON_CLOCK_H_

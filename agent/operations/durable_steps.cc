@@ -248,7 +248,8 @@ absl::StatusOr<host::ProcessResult> DurableSteps::Follow(
       return Interrupted(files, step);
     }
     if (detached_) return absl::UnavailableError("the agent stops; the step goes on");
-    if (!cancel_requested && options.cancelled && options.cancelled()) {
+    // In this order: what is cancelled because the agent stops was detached before.
+    if (!cancel_requested && options.cancelled && options.cancelled() && !detached_) {
       RETURN_IF_ERROR(files.RequestCancel());
       cancel_requested = true;
     }

@@ -139,10 +139,11 @@ absl::Status LiveOperation::SetApplying() {
 }
 
 absl::Status LiveOperation::RequestCancel() {
-  RETURN_IF_ERROR(WriteChange([](JournalEntry& entry) { entry.cancel_requested = true; }, false));
-  absl::MutexLock lock(&mutex_);
-  cancel_requested_ = true;
-  return absl::OkStatus();
+  {
+    absl::MutexLock lock(&mutex_);
+    cancel_requested_ = true;  // also when the journal has no room for it
+  }
+  return WriteChange([](JournalEntry& entry) { entry.cancel_requested = true; }, false);
 }
 
 v1::Operation LiveOperation::Snapshot() const {

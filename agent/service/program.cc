@@ -83,15 +83,17 @@ class Renewal {
   absl::Duration next_ = -absl::InfiniteDuration();
 };
 
-// Tells the watchdog that the agent lives, for as long as it does, until a signal asks it to stop
-// (which is returned) or a new certificate does (0).
-int WaitForSignal(const sigset_t& signals, Agent& agent, Renewal& renewal) {
+// Tells the watchdog that the agent lives, for as long as it does, until something asks it to stop,
+// which is returned: a signal, a new certificate, or a wall clock that was set back.
+std::string WaitForEnd(const sigset_t& signals, Agent& agent, Renewal& renewal, Clock& clock) {
+  SetBackClock wall_clock(clock);
   const absl::Duration period = notify::WatchdogPeriod();
   const timespec timeout = absl::ToTimespec(std::min(period, absl::Hours(1)));
   while (true) {
     int signal = sigtimedwait(&signals, nullptr, &timeout);
-    if (signal > 0) return signal;
-    if (renewal.Try()) return 0;
+    if (signal > 0) return absl::StrCat("signal ", signal);
+    if (renewal.Try()) return "for a new certificate";
+    if (wall_clock.Look()) return "the clock was set back, and what waits by it starts anew";
     if (period == absl::InfiniteDuration()) continue;
     absl::Status health = agent.CheckHealth();
     if (!health.ok()) log::Error("the journal does not answer: ", health.message());
@@ -126,9 +128,8 @@ int ServeUntilStopped(const Config& config, bool insecure_loopback, const std::s
   }
   log::Info("npufleet-agent ", version, " listens on port ", (*agent)->port());
   notify::Ready(absl::StrCat("listening on ", config.listen));
-  const int signal = WaitForSignal(signals, **agent, renewal);
-  log::Info("stopping (", signal > 0 ? absl::StrCat("signal ", signal) : "for a new certificate",
-            "); supervised steps go on");
+  const std::string why = WaitForEnd(signals, **agent, renewal, *host->clock);
+  log::Info("stopping (", why, "); supervised steps go on");
   notify::Stopping();
   // What did not come back by then is resumed by the next agent from the journal, as after a crash.
   if (!(*agent)->Stop(kStopLimit)) log::Warning("an operation did not return in time");

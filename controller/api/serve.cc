@@ -79,6 +79,7 @@ sigset_t BlockSignals() {
 
 void WaitForEnd(const sigset_t& signals, runtime::View& view, const tls::Identity& identity) {
   const timespec period = absl::ToTimespec(std::min(notify::WatchdogPeriod(), kRenewalCheck));
+  SetBackClock wall_clock(Clock::Real());
   while (true) {
     const int signal_number = sigtimedwait(&signals, nullptr, &period);
     if (signal_number > 0) {
@@ -88,6 +89,10 @@ void WaitForEnd(const sigset_t& signals, runtime::View& view, const tls::Identit
     if (errno != EAGAIN) continue;  // interrupted by another signal
     if (tls::NeedsRenewal(identity.certificate_pem, Clock::Real().Now())) {
       log::Info("stopping: the next start renews the controller's certificate");
+      return;
+    }
+    if (wall_clock.Look()) {
+      log::Info("stopping: the clock was set back, and the next start waits by the new time");
       return;
     }
     if (view.ListRollouts().ok()) notify::Send("WATCHDOG=1");  // a stuck runtime never answers

@@ -10,6 +10,8 @@
 namespace npufleet::core {
 namespace {
 
+constexpr double kLeastJitter = 0.8;
+constexpr double kJitterSpread = 0.4;
 constexpr int kMostRedos = 3;
 constexpr int kMostReboots = 2;
 constexpr int kPatientAttempts = 4;  // times those of the spec
@@ -28,7 +30,8 @@ absl::Duration Backoff(std::string_view task, int failed_attempts, const RetryLi
   absl::Duration backoff = limits.initial_backoff;
   for (int i = 1; i < failed_attempts && backoff < limits.max_backoff; ++i) backoff *= 2;
   backoff = std::min(backoff, limits.max_backoff);
-  const double jitter = 0.8 + 0.4 * static_cast<double>(Hash(task, failed_attempts) % 1000) / 1000;
+  const double jitter =
+      kLeastJitter + kJitterSpread * static_cast<double>(Hash(task, failed_attempts) % 1000) / 1000;
   return absl::Floor(backoff * jitter, absl::Milliseconds(1));
 }
 
@@ -131,6 +134,10 @@ RetryDecision DecideRetry(const RetryCase& failed, const RetryLimits& limits) {
                                    decision.attempts, " in ", absl::FormatDuration(decision.after));
   }
   return decision;
+}
+
+absl::Duration LongestBackoff(const RetryLimits& limits) {
+  return std::max(limits.initial_backoff, limits.max_backoff) * (kLeastJitter + kJitterSpread);
 }
 
 std::string RefuseRecovery(const std::vector<PastFailure>& past, absl::Time now,

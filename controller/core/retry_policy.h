@@ -52,6 +52,9 @@ struct RetryCase {
 // outlive it.
 RetryCase CaseOf(const Task& task, const Failure& failure, absl::Time now);
 
+// No backoff is longer.
+absl::Duration LongestBackoff(const RetryLimits& limits);
+
 RetryDecision DecideRetry(const RetryCase& failed, const RetryLimits& limits);
 
 // Whether what died by itself is started once more. Empty, or why not.

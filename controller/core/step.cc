@@ -211,10 +211,31 @@ class Stepper {
     result_.changed_tasks.insert(task.plan.id);
   }
 
+  // What was stored by a clock that has been set back since is waited for no longer than from now.
+  void ForgetTimesToCome() {
+    const auto until_now = [this](absl::Time& time) {
+      if (time != absl::InfiniteFuture()) time = std::min(time, now_);
+    };
+    for (Task& task : state_.tasks) {
+      const Task before = task;
+      if (task.retry_at > now_ + LongestBackoff(state_.retry)) task.retry_at = now_;
+      until_now(task.failing_since);
+      until_now(task.unknown_since);
+      for (PastFailure& past : task.past) until_now(past.time);
+      if (!(task == before)) result_.changed_tasks.insert(task.plan.id);
+    }
+    for (auto& [name, node] : state_.nodes) {
+      if (!node.reboot || node.reboot_since <= now_) continue;
+      node.reboot_since = now_;
+      result_.changed_nodes.insert(name);
+    }
+  }
+
   // --- What happens to nodes -------------------------------------------------------------------
 
   void On(const Loaded&) {
     Reindex(state_);
+    ForgetTimesToCome();
     evaluation_.TouchAll();
   }
 

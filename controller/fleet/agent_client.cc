@@ -190,7 +190,11 @@ void AgentClient::Loop() {
         }
         if (replied_ && !stopping_) {
           for (auto& [id, running] : running_) {
-            if (!running.asked) Ask(id);
+            if (!running.asked) {
+              Ask(id);
+            } else if (running.cancel && !running.cancel_told) {
+              SendCancel(id);
+            }
           }
         }
       }
@@ -355,9 +359,21 @@ void AgentClient::SendCancel(const std::string& id) {
   auto call = std::make_shared<Call>();
   call->context.set_deadline(Deadline(kCallDeadline));
   call->request.set_id(id);
+  running_[id].cancel_told = true;
   CallBegins();
   stub_->async()->CancelOperation(&call->context, &call->request, &call->reply,
-                                  [this, call](grpc::Status) { CallEnds(); });
+                                  [this, id, call](grpc::Status status) {
+                                    OnCancelTold(id, status);
+                                    CallEnds();
+                                  });
+}
+
+void AgentClient::OnCancelTold(const std::string& id, const grpc::Status& status) {
+  // What the agent does not know yet is told again as soon as it has accepted it.
+  if (status.ok() || status.error_code() == grpc::StatusCode::NOT_FOUND) return;
+  absl::MutexLock lock(&mutex_);
+  auto found = running_.find(id);
+  if (found != running_.end()) found->second.cancel_told = false;
 }
 
 void AgentClient::CallEnds() {
@@ -393,7 +409,6 @@ absl::StatusOr<v1::Inventory> AgentClient::GetInventory(absl::Duration deadline)
 absl::Status AgentClient::WatchLog(const std::string& operation, bool follow,
                                    Cancellation& cancellation,
                                    const std::function<bool(const v1::OperationEvent&)>& write) {
-  grpc::ClientContext context;
   v1::GetOperationRequest get;
   get.set_id(operation);
   v1::Operation now;
@@ -403,23 +418,38 @@ absl::Status AgentClient::WatchLog(const std::string& operation, bool follow,
     const grpc::Status status = Stub()->GetOperation(&get_context, get, &now);
     if (!status.ok()) return ToAbsl(status);
   }
-  cancellation.OnCancel([&context] { context.TryCancel(); });
+  // Among those that end when nothing comes from the agent any more.
+  const auto context = std::make_shared<grpc::ClientContext>();
+  uint64_t key;
+  {
+    absl::MutexLock lock(&mutex_);
+    key = next_context_++;
+    contexts_[key] = context;
+  }
+  cancellation.OnCancel([&context] { context->TryCancel(); });
   v1::WatchOperationRequest request;
   request.set_id(operation);
-  auto reader = Stub()->WatchOperation(&context, request);
+  auto reader = Stub()->WatchOperation(context.get(), request);
   v1::OperationEvent event;
   bool listening = true;
   // Without `follow`, what was there at the beginning is all that was asked for.
   while (listening && reader->Read(&event)) {
     listening = write(event) && (follow || event.sequence() < now.last_sequence());
   }
-  if (!listening) context.TryCancel();
+  if (!listening) context->TryCancel();
   while (reader->Read(&event)) {
   }
   const grpc::Status status = reader->Finish();
   cancellation.OnCancel(nullptr);
+  {
+    absl::MutexLock lock(&mutex_);
+    contexts_.erase(key);
+  }
   if (!listening || status.ok()) return absl::OkStatus();
-  return cancellation.cancelled() ? absl::CancelledError("cancelled") : ToAbsl(status);
+  if (cancellation.cancelled()) return absl::CancelledError("cancelled");
+  if (status.error_code() != grpc::StatusCode::CANCELLED) return ToAbsl(status);
+  return absl::UnavailableError(
+      absl::StrCat("the connection to the agent at ", address_, " was lost; what it runs goes on"));
 }
 
 }  // namespace npufleet::fleet

@@ -74,6 +74,7 @@ class AgentClient {
     uint64_t sequence = 0;  // of the newest event seen
     bool asked = false;     // a call for it is under way
     bool cancel = false;
+    bool cancel_told = false;  // a call for that is under way, or the agent has heard it
   };
 
   void Loop();
@@ -86,6 +87,7 @@ class AgentClient {
   void OnStarted(const std::string& id, const grpc::Status& status, const v1::Operation& operation);
   void OnWatched(const std::string& id, const v1::OperationEvent& event);
   void OnWatchDone(const std::string& id);
+  void OnCancelTold(const std::string& id, const grpc::Status& status);
   void Finish(const v1::Operation& operation);
   void CallBegins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { ++calls_; }
   void CallEnds();

@@ -13,12 +13,21 @@
 #include "controller/runtime/wire.h"
 
 namespace npufleet::runtime {
+namespace {
+
+// Ages are told by the node's own clock: it need not be ours.
+absl::Duration AgeOf(const google::protobuf::Timestamp& time, const v1::ObserveReply& reply) {
+  return std::max(absl::ZeroDuration(), FromTimestamp(reply.time()) - FromTimestamp(time));
+}
+
+}  // namespace
 
 void Runtime::Connect(const std::string& name, const std::string& address) {
   fleet::AgentEvents events;
   events.replied = [this, name](const v1::ObserveReply& reply, bool first) {
     if (!first) OnSignOfLife(name, reply);
-    if (!first && reply.observations().empty() && reply.unchanged().empty()) return;
+    // What has not changed does not wait in line: while the store is full it would be ever longer.
+    if (!first && reply.observations().empty()) return;
     Post([this, name, reply, first, received = options_.clock->Now()] {
       return OnReply(name, reply, first, received);
     });
@@ -103,11 +112,6 @@ absl::Status Runtime::OnReply(const std::string& node, const v1::ObserveReply& r
     agent.last_seen = now;
     rollout = RolloutOn(node);
     if (!rollout.empty()) {
-      // Ages are told by the node's own clock: it need not be ours.
-      const auto checked = [&](const google::protobuf::Timestamp& time) {
-        return now -
-               std::max(absl::ZeroDuration(), FromTimestamp(reply.time()) - FromTimestamp(time));
-      };
       Rollout& own = rollouts_.at(rollout);
       const v1::Deployment& deployment = own.details.deployment;
       for (const v1::TaskObservation& seen : reply.observations()) {
@@ -117,9 +121,8 @@ absl::Status Runtime::OnReply(const std::string& node, const v1::ObserveReply& r
           JudgeClock(node, agent.clock_skew, deployment, &observation);
         }
         own.details.observations[seen.task()] = observation;
-        own.details.checked[seen.task()] = checked(seen.time());
+        own.details.checked[seen.task()] = now - AgeOf(seen.time(), reply);
       }
-      for (const auto& [task, time] : reply.unchanged()) own.details.checked[task] = checked(time);
     }
   }
   if (first) log::Info(node, ": connected, boot ", reply.boot_id());
@@ -155,7 +158,10 @@ void Runtime::OnSignOfLife(const std::string& node, const v1::ObserveReply& repl
   agent.last_seen = now;
   const std::string rollout = RolloutOn(node);
   if (rollout.empty()) return;
-  const v1::Deployment& deployment = rollouts_.at(rollout).details.deployment;
+  Details& details = rollouts_.at(rollout).details;
+  for (const auto& [task, time] : reply.unchanged())
+    details.checked[task] = now - AgeOf(time, reply);
+  const v1::Deployment& deployment = details.deployment;
   if (ClockIsOff(former_skew, deployment) != ClockIsOff(agent.clock_skew, deployment)) {
     Post([this, rollout, node] {
       LookAtClockAgain(rollout, node);

@@ -301,16 +301,22 @@ absl::StatusOr<v1::Rollout> Runtime::Delete(const std::string& name, const std::
   RETURN_IF_ERROR(GetRollout(name).status());
   RETURN_IF_ERROR(Call([this, &name, &author] {
     store::NewRevision revision;
+    v1::Deployment former;
     {
       absl::MutexLock lock(&mutex_);
       revision.revision = rollouts_.at(name).state.revision + 1;
       revision.deployment.mutable_metadata()->set_name(name);
       revision.author = author;
-      rollouts_.at(name).details.deployment = revision.deployment;
+      former = std::exchange(rollouts_.at(name).details.deployment, revision.deployment);
     }
     core::SpecApplied empty;
     empty.graph.revision = revision.revision;
-    return Handle(name, {options_.clock->Now(), empty}, &revision);
+    absl::Status committed = Handle(name, {options_.clock->Now(), empty}, &revision);
+    if (!committed.ok()) {
+      absl::MutexLock lock(&mutex_);
+      rollouts_.at(name).details.deployment = std::move(former);
+    }
+    return committed;
   }));
   return GetRollout(name);
 }

@@ -205,9 +205,6 @@ absl::Status Runtime::Handle(const std::string& name, core::Event event,
                        !result.changed_nodes.empty();
   if (durable) {
     RETURN_IF_ERROR(options_.store->Commit(next, result, event.time, revision));
-    if (next.serving_since == event.time) {
-      RETURN_IF_ERROR(options_.store->MarkServed(name, next.revision));
-    }
   }
   {
     absl::MutexLock lock(&mutex_);

@@ -88,6 +88,13 @@ absl::Status SaveNotes(sqlite::Database& database, const core::State& state,
   return absl::OkStatus();
 }
 
+absl::Status MarkServed(sqlite::Database& database, const core::State& state) {
+  ASSIGN_OR_RETURN(
+      sqlite::Statement mark,
+      database.Prepare("UPDATE revisions SET served = 1 WHERE rollout = ? AND revision = ?"));
+  return mark.BindText(1, state.deployment).BindInt(2, static_cast<int64_t>(state.revision)).Run();
+}
+
 absl::Status SaveRevision(sqlite::Database& database, const std::string& rollout,
                           const NewRevision& revision, absl::Time time) {
   ASSIGN_OR_RETURN(sqlite::Statement save,
@@ -183,14 +190,8 @@ absl::Status RolloutStore::Commit(const core::State& state, const core::StepResu
   RETURN_IF_ERROR(SaveTasks(database_, state, result));
   RETURN_IF_ERROR(SaveNodes(database_, state, result));
   RETURN_IF_ERROR(SaveNotes(database_, state, result, time));
+  if (state.serving_since == time) RETURN_IF_ERROR(MarkServed(database_, state));
   return transaction.Commit();
-}
-
-absl::Status RolloutStore::MarkServed(const std::string& rollout, uint64_t revision) {
-  ASSIGN_OR_RETURN(
-      sqlite::Statement mark,
-      database_.Prepare("UPDATE revisions SET served = 1 WHERE rollout = ? AND revision = ?"));
-  return mark.BindText(1, rollout).BindInt(2, static_cast<int64_t>(revision)).Run();
 }
 
 absl::StatusOr<v1::ListRevisionsReply> RolloutStore::ListRevisions(const std::string& rollout) {

@@ -41,12 +41,10 @@ class RolloutStore {
   absl::StatusOr<std::vector<core::State>> LoadAll(uint64_t epoch);
   absl::StatusOr<v1::Deployment> LoadRevision(const std::string& rollout, uint64_t revision);
 
-  // One step: what `result` names as changed in `state`, its notes, and a revision when one was
-  // made.
+  // One step at `time`: what `result` names as changed in `state`, its notes, a revision when one
+  // was made, and that the revision has served when it does so since.
   absl::Status Commit(const core::State& state, const core::StepResult& result, absl::Time time,
                       const NewRevision* revision);
-
-  absl::Status MarkServed(const std::string& rollout, uint64_t revision);
 
   // Threadsafe.
   absl::StatusOr<v1::ListRevisionsReply> ListRevisions(const std::string& rollout);

@@ -361,6 +361,35 @@ TEST_F(StepTest, RetriesAfterABackoffAndGivesUpAfterTheLimit) {
   EXPECT_THAT(Started(), ElementsAre("driver@a"));
 }
 
+TEST_F(StepTest, ABackoffOfAClockThatWasSetBackIsOverAtTheNextStart) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  now_ += absl::Hours(8);
+  See("image@a", Sight::kPresent, "sha256:1");
+  See("driver@a", Sight::kAbsent);
+  Fail("driver@a", {.failure_class = FailureClass::kTransient, .symptom = "no route"});
+  See("driver@a", Sight::kAbsent);
+  now_ -= absl::Hours(8);
+  Tell(Loaded());
+  EXPECT_THAT(Started(), ElementsAre("driver@a"));
+  EXPECT_LE(Of("driver@a").failing_since, now_);
+}
+
+TEST_F(StepTest, NothingIsStoppedOnANodeThatReboots) {
+  Serve();
+  Tell(RebootRequested{"a"});
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+  Fail("serve@a", {.failure_class = FailureClass::kReboot, .symptom = "outlives its SIGKILL"});
+  EXPECT_THAT(Started(), ElementsAre("reboot a"));
+  now_ += absl::Minutes(1);
+  See("serve@a", Sight::kAbsent, "s1", "does not answer");
+  EXPECT_THAT(Started(), IsEmpty());
+  Tell(TimePassed());
+  EXPECT_THAT(Started(), IsEmpty());
+  Tell(NodeConnected{"a", "boot-2"});
+  EXPECT_FALSE(Of("serve@a").failure.has_value());
+}
+
 TEST_F(StepTest, AConfigFailureOfACheckStopsAtOnceAndLooksAgainWhenItChanges) {
   Tell(SpecApplied{SmallGraph()});
   Tell(NodeConnected{"a", "boot-1"});

@@ -104,7 +104,10 @@ TEST_F(RolloutStoreTest, ARevisionIsKeptWithItsAuthor) {
   NewRevision revision{.revision = 1, .author = "li"};
   revision.deployment.mutable_metadata()->set_name("qwen");
   ASSERT_TRUE((*store)->Commit(state_, applied_, now_, &revision).ok());
-  ASSERT_TRUE((*store)->MarkServed("qwen", 1).ok());
+  EXPECT_FALSE((*store)->ListRevisions("qwen")->revisions(0).served());
+  state_.revision = 1;
+  state_.serving_since = now_ + absl::Minutes(1);
+  ASSERT_TRUE((*store)->Commit(state_, {}, now_ + absl::Minutes(1), nullptr).ok());
   auto revisions = (*store)->ListRevisions("qwen");
   ASSERT_TRUE(revisions.ok());
   ASSERT_EQ(revisions->revisions_size(), 1);
