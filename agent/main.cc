@@ -8,6 +8,7 @@
 
 #include "CLI/CLI.hpp"
 #include "agent/host/host.h"
+#include "agent/npu/dcmi_child.h"
 #include "agent/npu/inventory.h"
 #include "agent/operations/supervisor.h"
 #include "agent/service/config.h"
@@ -150,11 +151,13 @@ int main(int argc, char** argv) {
   JoinOptions join;
   InventoryFlags inventory;
   std::string step_folder;
+  std::string dcmi_root;
   std::map<std::string, CLI::Option*> given;
   AddServe(app, serve, given);
   AddJoin(app, join);
   AddInventory(app, inventory);
   app.add_subcommand("supervise", "")->group("")->add_option("folder", step_folder)->required();
+  app.add_subcommand("read-dcmi", "")->group("")->add_option("root", dcmi_root)->required();
   app.add_subcommand("version", "Print the version.");
   try {
     app.parse(argc, argv);
@@ -166,6 +169,7 @@ int main(int argc, char** argv) {
     return Report(npufleet::service::Join(*npufleet::host::MakeHost({}), join));
   }
   if (app.got_subcommand("inventory")) return ShowInventory(inventory);
+  if (app.got_subcommand("read-dcmi")) return npufleet::npu::ReadDcmiForParent(dcmi_root);
   if (app.got_subcommand("supervise")) return npufleet::operations::Supervise(step_folder);
   std::cout << "npufleet-agent " << version << "\n";
   return 0;

@@ -16,8 +16,10 @@
 #include <memory>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "agent/host/line_splitter.h"
 #include "common/clock.h"
@@ -28,7 +30,8 @@ extern char** environ;
 namespace npufleet::host {
 namespace {
 
-constexpr absl::Duration kGrace = absl::Seconds(5);  // between SIGTERM and SIGKILL
+constexpr absl::Duration kGrace = absl::Seconds(5);       // between SIGTERM and SIGKILL
+constexpr absl::Duration kKillLimit = absl::Seconds(10);  // a dead process ends in far less
 
 class Descriptor {
  public:
@@ -122,6 +125,10 @@ class Child {
   absl::Status Start(const std::vector<std::string>& argv, const std::string& search_path);
   absl::StatusOr<ProcessResult> Wait();
 
+  pid_t pid() const { return pid_; }
+  // It outlives its SIGKILL: Wait() gave it up, and nobody has reaped it.
+  bool given_up() const { return given_up_; }
+
  private:
   void Read(Descriptor& from, std::string& into, LineSplitter& lines);
   bool HasExited();
@@ -135,8 +142,17 @@ class Child {
   ProcessResult result_;
   pid_t pid_ = 0;
   absl::Status ended_;  // why we end it
+  bool given_up_ = false;
   absl::Duration start_, kill_at_ = absl::InfiniteDuration();
 };
+
+// The kernel says of such a process that it is "blocked for more than 120 seconds", which is what
+// signature UPG-03 looks for.
+absl::Status OutlivesKill(absl::string_view why, pid_t pid) {
+  return absl::DeadlineExceededError(absl::StrCat(
+      why, "; process ", pid, " is blocked for more than ", absl::ToInt64Seconds(kKillLimit),
+      " seconds since its SIGKILL: it is stuck in the kernel, the node must reboot"));
+}
 
 absl::Status Child::Start(const std::vector<std::string>& argv, const std::string& search_path) {
   Descriptor out_writer, err_writer;
@@ -216,6 +232,7 @@ void Child::EndWhenAsked() {
   const absl::Duration now = Clock::Real().Elapsed() - start_;
   if (!ended_.ok()) {
     if (now >= kill_at_) Signal(SIGKILL);
+    given_up_ = now >= kill_at_ + kKillLimit;
     return;
   }
   if (options_.cancelled && options_.cancelled()) {
@@ -233,7 +250,7 @@ void Child::EndWhenAsked() {
 
 absl::StatusOr<ProcessResult> Child::Wait() {
   bool exited = false;
-  while (!exited) {
+  while (!exited && !given_up_) {
     pollfd watched[] = {
         {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}, {handle_.get(), POLLIN, 0}};
     poll(watched, 3, handle_.ok() ? 50 : 10);
@@ -251,10 +268,11 @@ absl::StatusOr<ProcessResult> Child::Wait() {
   }
   if (!ended_.ok()) Signal(SIGKILL);  // the rest of its group
   int status = 0;
-  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  while (!given_up_ && waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
   out_lines_.Finish();
   err_lines_.Finish();
+  if (given_up_) return OutlivesKill(ended_.message(), pid_);
   if (!ended_.ok()) return ended_;
   result_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return std::move(result_);
@@ -277,9 +295,15 @@ class PosixSubprocess : public Subprocess {
       return absl::CancelledError(absl::StrCat(argv[0], ": cancelled"));
     }
     ASSIGN_OR_RETURN(const std::string program, Which(argv[0]));
+    if (const pid_t stuck = StuckIn(argv); stuck != 0) return OutlivesKill(argv[0], stuck);
     Child child(program, options);
     RETURN_IF_ERROR(child.Start(argv, absl::StrJoin(folders_, ":")));
-    return child.Wait();
+    absl::StatusOr<ProcessResult> result = child.Wait();
+    if (child.given_up()) {
+      absl::MutexLock lock(&mutex_);
+      stuck_.push_back({argv, child.pid()});
+    }
+    return result;
   }
 
   absl::StatusOr<std::string> Which(std::string_view program) override {
@@ -303,8 +327,28 @@ class PosixSubprocess : public Subprocess {
   }
 
  private:
+  struct StuckProcess {
+    std::vector<std::string> argv;
+    pid_t pid = 0;
+  };
+
+  // The process in which this command is stuck, or 0; reaps those that have ended meanwhile. What
+  // is asked every few seconds would otherwise leave one more of them each time.
+  pid_t StuckIn(const std::vector<std::string>& argv) {
+    absl::MutexLock lock(&mutex_);
+    std::erase_if(stuck_, [](const StuckProcess& process) {
+      return waitpid(process.pid, nullptr, WNOHANG) != 0;
+    });
+    for (const StuckProcess& process : stuck_) {
+      if (process.argv == argv) return process.pid;
+    }
+    return 0;
+  }
+
   std::string root_;                  // empty for "/"
   std::vector<std::string> folders_;  // where programs are searched, in order
+  absl::Mutex mutex_;
+  std::vector<StuckProcess> stuck_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace

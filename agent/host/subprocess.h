@@ -23,8 +23,9 @@ using Cancelled = std::function<bool()>;
 struct ProcessOptions {
   std::map<std::string, std::string> environment;  // added to the agent's own
   std::string stdin_text;                          // empty: /dev/null
-  absl::Duration deadline = absl::Seconds(60);     // SIGTERM, then SIGKILL after 5 s
-  Cancelled cancelled;                             // may be empty
+  // SIGTERM, then SIGKILL after 5 s; what outlives that by 10 s is given up.
+  absl::Duration deadline = absl::Seconds(60);
+  Cancelled cancelled;  // may be empty
   // Each line of stdout and stderr as it comes, without its end ('\n' or '\r'), ANSI codes removed.
   std::function<void(std::string_view)> on_line;
   size_t max_output_bytes = 16 << 20;  // what is beyond is dropped, and `truncated` set
@@ -47,8 +48,10 @@ class Subprocess {
   virtual ~Subprocess() = default;
 
   // Blocks until the program ends. argv[0] without a slash is searched in the configured path.
-  // NotFound: no such program. DeadlineExceeded / Cancelled: killed. A non-zero exit is a result,
-  // not an error. Threadsafe.
+  // NotFound: no such program. DeadlineExceeded / Cancelled: killed. DeadlineExceeded in the words
+  // of signature UPG-03 ("blocked for more than 10 seconds"): it outlives its SIGKILL, stuck in the
+  // kernel, and until it has ended the same command is not started again. A non-zero exit is a
+  // result, not an error. Threadsafe.
   virtual absl::StatusOr<ProcessResult> Run(const std::vector<std::string>& argv,
                                             const ProcessOptions& options) = 0;
 

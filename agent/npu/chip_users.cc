@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/npu/chip_users.h"
 
-#include <memory>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "agent/npu/dcmi.h"
+#include "agent/npu/dcmi_child.h"
 #include "agent/npu/npu_smi.h"
 #include "agent/npu/tool.h"
 #include "common/string_views.h"
@@ -68,28 +69,25 @@ absl::StatusOr<std::vector<ChipUser>> ParseNpuSmiUsers(std::string_view text) {
   return users;
 }
 
-absl::StatusOr<std::vector<ChipUser>> ReadDcmiUsers(const DcmiFunctions& functions) {
-  if (functions.get_device_resource_info == nullptr) {
-    return absl::UnavailableError("the library does not tell the processes of a chip");
-  }
-  absl::StatusOr<v1::Inventory> inventory = ReadDcmi(functions);
-  if (!inventory.ok()) return inventory.status();
+absl::StatusOr<std::vector<ChipUser>> DcmiUsers(const v1::Inventory& inventory) {
   // Only so many warnings are kept: behind them, a failure may be hidden.
-  if (inventory->warnings_size() >= kMaxDcmiWarnings) {
-    return absl::UnavailableError(inventory->warnings(0));
+  if (inventory.warnings_size() >= kMaxDcmiWarnings) {
+    return absl::UnavailableError(inventory.warnings(0));
   }
-  for (const std::string& warning : inventory->warnings()) {
+  for (const std::string& warning : inventory.warnings()) {
     if (absl::StrContains(warning, kProcessesReading) || absl::StrContains(warning, kChipsReading))
       return absl::UnavailableError(warning);
   }
-  if (inventory->chips().empty()) return absl::UnavailableError("dcmi lists no chip");
-  return UsersOf(*inventory);
+  if (inventory.chips().empty()) return absl::UnavailableError("dcmi lists no chip");
+  return UsersOf(inventory);
 }
 
 absl::StatusOr<std::vector<ChipUser>> ReadChipUsers(host::Host& host) {
+  const absl::StatusOr<v1::Inventory> by_dcmi = ReadDcmiInChild(host);
+  if (by_dcmi.ok()) return DcmiUsers(*by_dcmi);
   // npu-smi asks the same library, and would show its failure as an idle chip.
-  if (auto library = DcmiLibrary::Open(*host.filesystem); library.ok())
-    return ReadDcmiUsers((*library)->functions());
+  if (!absl::IsNotFound(by_dcmi.status()) && !absl::IsFailedPrecondition(by_dcmi.status()))
+    return absl::UnavailableError(Printable(by_dcmi.status().ToString()));
   absl::StatusOr<host::ProcessResult> result = RunNpuTool(host, {"npu-smi", "info"});
   if (!result.ok()) return absl::UnavailableError(Printable(result.status().ToString()));
   if (!result->ok()) {

@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "agent/host/host.h"
-#include "agent/npu/dcmi.h"
+#include "npufleet/v1/inventory.pb.h"
 
 namespace npufleet::npu {
 
@@ -24,8 +24,8 @@ struct ChipUser {
   uint32_t pid = 0;  // on the host
 };
 
-// By DCMI when its library is there, by npu-smi otherwise. Empty: every chip was asked, and nothing
-// uses one. Unavailable when one of them did not tell.
+// By DCMI when its library can be opened, by npu-smi otherwise. Empty: every chip was asked, and
+// nothing uses one. Unavailable when one of them did not tell.
 absl::StatusOr<std::vector<ChipUser>> ReadChipUsers(host::Host& host);
 
 // Of the process table under `npu-smi info`. Unavailable when the table is missing, cut off, or
@@ -33,8 +33,8 @@ absl::StatusOr<std::vector<ChipUser>> ReadChipUsers(host::Host& host);
 // chip's own readings failed.
 absl::StatusOr<std::vector<ChipUser>> ParseNpuSmiUsers(std::string_view text);
 
-// Unavailable when a chip's processes are not told, or no chip is listed.
-absl::StatusOr<std::vector<ChipUser>> ReadDcmiUsers(const DcmiFunctions& functions);
+// Of what ReadDcmi gave. Unavailable when a chip's processes are not told, or no chip is listed.
+absl::StatusOr<std::vector<ChipUser>> DcmiUsers(const v1::Inventory& inventory);
 
 }  // namespace npufleet::npu
 

@@ -71,6 +71,9 @@ class Reader {
     }
     inventory_.set_source("dcmi");
     ReadDriverVersion();
+    if (functions_.get_device_resource_info == nullptr) {
+      inventory_.add_warnings(absl::StrCat(kProcessesReading, ": the library does not tell them"));
+    }
     for (int i = 0; i < std::clamp(count, 0, kMaxCards); ++i) ReadCard(cards[i]);
     return std::move(inventory_);
   }
@@ -207,6 +210,12 @@ class Reader {
   std::string where_;
 };
 
+// Where the library is, or the end of the list.
+const char* const* FindLibrary(const host::Filesystem& filesystem) {
+  return std::find_if(std::begin(kLibraries), std::end(kLibraries),
+                      [&](const char* library) { return filesystem.Exists(library); });
+}
+
 template <typename Function>
 void Resolve(void* handle, const char* name, Function& function) {
   function = reinterpret_cast<Function>(dlsym(handle, name));
@@ -216,10 +225,12 @@ void Resolve(void* handle, const char* name, Function& function) {
 
 DcmiLibrary::~DcmiLibrary() { dlclose(handle_); }
 
+bool DcmiLibrary::Exists(const host::Filesystem& filesystem) {
+  return FindLibrary(filesystem) != std::end(kLibraries);
+}
+
 absl::StatusOr<std::unique_ptr<DcmiLibrary>> DcmiLibrary::Open(const host::Filesystem& filesystem) {
-  const char* const* path =
-      std::find_if(std::begin(kLibraries), std::end(kLibraries),
-                   [&](const char* library) { return filesystem.Exists(library); });
+  const char* const* path = FindLibrary(filesystem);
   if (path == std::end(kLibraries)) return absl::NotFoundError("no libdcmi.so on this node");
   void* handle = dlopen(filesystem.Real(*path).c_str(), RTLD_LAZY | RTLD_LOCAL);
   if (handle == nullptr) {

@@ -2,7 +2,8 @@
 //
 // DCMI, the C library of the driver, by dlopen: nothing of it is linked, and a node without it is a
 // normal node. Signatures and return codes are those of dcmi_interface_api.h; buffers are larger
-// than the newest known structs, which have grown between releases.
+// than the newest known structs, which have grown between releases. Its calls hang with the driver:
+// the agent makes them in a process of their own (dcmi_child.h).
 #ifndef AGENT_NPU_DCMI_H_
 #define AGENT_NPU_DCMI_H_
 
@@ -45,8 +46,11 @@ class DcmiLibrary {
   DcmiLibrary(const DcmiLibrary&) = delete;
   DcmiLibrary& operator=(const DcmiLibrary&) = delete;
 
-  // NotFound: no library at the places where drivers leave it (under the root). FailedPrecondition:
-  // it cannot be opened, or lacks what no inventory can do without.
+  // Whether it is at one of the places where drivers leave it (under the root).
+  static bool Exists(const host::Filesystem& filesystem);
+
+  // NotFound: no library at these places. FailedPrecondition: it cannot be opened, or lacks what no
+  // inventory can do without.
   static absl::StatusOr<std::unique_ptr<DcmiLibrary>> Open(const host::Filesystem& filesystem);
 
   const DcmiFunctions& functions() const { return functions_; }

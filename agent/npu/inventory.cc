@@ -2,13 +2,12 @@
 #include "agent/npu/inventory.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "agent/npu/dcmi.h"
+#include "agent/npu/dcmi_child.h"
 #include "agent/npu/npu_smi.h"
 #include "agent/npu/tool.h"
 
@@ -74,19 +73,19 @@ void NameProcesses(v1::Inventory& inventory) {
 }
 
 v1::Inventory ReadChips(host::Host& host) {
-  std::string warning;
-  if (auto library = DcmiLibrary::Open(*host.filesystem); library.ok()) {
-    absl::StatusOr<v1::Inventory> inventory = ReadDcmi((*library)->functions());
-    if (inventory.ok()) {
-      NameProcesses(*inventory);
-      return *std::move(inventory);
-    }
-    warning = Printable(inventory.status().ToString());
-  } else if (!absl::IsNotFound(library.status())) {
-    warning = Printable(library.status().ToString());
+  absl::StatusOr<v1::Inventory> by_dcmi = ReadDcmiInChild(host);
+  if (by_dcmi.ok()) {
+    NameProcesses(*by_dcmi);
+    return *std::move(by_dcmi);
   }
-  v1::Inventory inventory = ReadNpuSmi(host);
-  if (!warning.empty()) inventory.add_warnings(warning);
+  v1::Inventory inventory;
+  if (absl::IsDeadlineExceeded(by_dcmi.status())) {
+    inventory.set_source("dcmi");  // npu-smi asks the same library: it would hang, too
+  } else {
+    inventory = ReadNpuSmi(host);
+  }
+  if (!absl::IsNotFound(by_dcmi.status()))
+    inventory.add_warnings(Printable(by_dcmi.status().ToString()));
   return inventory;
 }
 

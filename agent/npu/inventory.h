@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The NPUs of this node: DCMI when its library is there, npu-smi otherwise, one struct out. A
+// The NPUs of this node: DCMI when its library is there, npu-smi when that fails, one struct out. A
 // reading that failed is absent from the struct and named in its warnings; it is never 0 or OK.
+// Both are killed at a deadline: of a driver that hangs there are no chips, and DEADLINE_EXCEEDED.
 // npu-smi and DCMI are not made for concurrent use: one call at a time on a node.
 #ifndef AGENT_NPU_INVENTORY_H_
 #define AGENT_NPU_INVENTORY_H_

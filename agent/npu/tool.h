@@ -15,6 +15,8 @@
 
 namespace npufleet::npu {
 
+inline constexpr absl::Duration kNpuToolDeadline = absl::Seconds(20);
+
 // The library path of the driver, and `deadline`.
 host::ProcessOptions NpuToolOptions(const host::Host& host, absl::Duration deadline);
 
@@ -22,7 +24,7 @@ host::ProcessOptions NpuToolOptions(const host::Host& host, absl::Duration deadl
 // deadline kills them.
 absl::StatusOr<host::ProcessResult> RunNpuTool(host::Host& host,
                                                const std::vector<std::string>& argv,
-                                               absl::Duration deadline = absl::Seconds(20));
+                                               absl::Duration deadline = kNpuToolDeadline);
 
 }  // namespace npufleet::npu
 

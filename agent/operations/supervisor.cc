@@ -30,7 +30,8 @@
 namespace npufleet::operations {
 namespace {
 
-constexpr absl::Duration kGrace = absl::Seconds(5);
+constexpr absl::Duration kGrace = absl::Seconds(5);       // between SIGTERM and SIGKILL
+constexpr absl::Duration kKillLimit = absl::Seconds(10);  // a dead process ends in far less
 
 // The fields of /proc/PID/stat behind the command's name, from field 3 (state) on.
 std::vector<std::string> StatOf(const std::string& pid) {
@@ -75,9 +76,9 @@ class SupervisedProgram {
   StepExit Run() {
     if (!Start()) return NotStarted();
     const absl::Duration start = Clock::Real().Elapsed();
-    deadline_ = command_.deadline == absl::InfiniteDuration() ? absl::InfiniteDuration()
-                                                              : start + command_.deadline;
-    while (!exited_) WaitForSomething();
+    due_ = command_.deadline == absl::InfiniteDuration() ? absl::InfiniteDuration()
+                                                         : start + command_.deadline;
+    while (!over_) WaitForSomething();
     CopyOutput();
     // After a normal end the program may have left a daemon behind on purpose.
     if (ended_.outcome != StepExit::Outcome::kExited) kill(-child_, SIGKILL);
@@ -160,10 +161,9 @@ class SupervisedProgram {
     pollfd watched[] = {{signals_, POLLIN, 0},
                         {changes_, POLLIN, 0},
                         {output_ended_ ? -1 : from_program_, POLLIN, 0}};
-    const absl::Duration due = term_sent_ ? kill_at_ : deadline_;
     int timeout = -1;
-    if (due != absl::InfiniteDuration()) {
-      const absl::Duration left = due - Clock::Real().Elapsed();
+    if (due_ != absl::InfiniteDuration()) {
+      const absl::Duration left = due_ - Clock::Real().Elapsed();
       timeout =
           static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(left) + 1, 0, 3600000));
     }
@@ -172,7 +172,7 @@ class SupervisedProgram {
     DrainEvents();
     int status = 0;
     if (waitpid(child_, &status, WNOHANG) == child_) {
-      exited_ = true;
+      over_ = true;
       ended_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
       return;
     }
@@ -187,18 +187,36 @@ class SupervisedProgram {
 
   void Enforce() {
     const absl::Duration now = Clock::Real().Elapsed();
+    if (kill_sent_) {
+      if (now >= due_) GiveUp();
+      return;
+    }
     if (term_sent_) {
-      if (now < kill_at_) return;
+      if (now < due_) return;
       kill(-child_, SIGKILL);
-      kill_at_ = absl::InfiniteDuration();
+      kill_sent_ = true;
+      due_ = now + kKillLimit;
       return;
     }
     const bool cancelled = access(files_.cancel().c_str(), F_OK) == 0;
-    if (!cancelled && now < deadline_) return;
+    if (!cancelled && now < due_) return;
     ended_.outcome = cancelled ? StepExit::Outcome::kCancelled : StepExit::Outcome::kDeadline;
     kill(-child_, SIGTERM);
     term_sent_ = true;
-    kill_at_ = now + kGrace;
+    due_ = now + kGrace;
+  }
+
+  // When this process has ended, init inherits the program, and reaps it if it ever ends.
+  void GiveUp() {
+    over_ = true;
+    ended_.exit_code = 128 + SIGKILL;
+    // The kernel says of such a process that it is "blocked for more than 120 seconds", which is
+    // what signature UPG-03 looks for.
+    const std::string line = absl::StrCat(
+        "\n", command_.argv[0], ": process ", child_, " is blocked for more than ",
+        absl::ToInt64Seconds(kKillLimit),
+        " seconds since its SIGKILL: it is stuck in the kernel, the node must reboot\n");
+    [[maybe_unused]] ssize_t written = write(output_, line.data(), line.size());
   }
 
   void CopyOutput() {
@@ -237,11 +255,11 @@ class SupervisedProgram {
   int output_ = -1;
   int from_program_ = -1;
   bool output_ended_ = false;
-  bool exited_ = false;
+  bool over_ = false;
   bool term_sent_ = false;
+  bool kill_sent_ = false;
   size_t copied_ = 0;
-  absl::Duration deadline_;
-  absl::Duration kill_at_ = absl::InfiniteDuration();
+  absl::Duration due_;  // of the SIGTERM, then of the SIGKILL, then of giving the program up
 };
 
 [[noreturn]] void SuperviseHere(const StepFiles& files, const StepCommand& command) {

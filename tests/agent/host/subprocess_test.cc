@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -19,6 +20,22 @@
 namespace npufleet::host {
 namespace {
 
+// While it is true, no SIGKILL of this program arrives: a process that ignores SIGTERM is then as
+// one that is stuck in the kernel.
+std::atomic<bool> sigkill_is_lost = false;
+
+}  // namespace
+}  // namespace npufleet::host
+
+extern "C" int kill(pid_t pid, int signal) noexcept {
+  if (signal == SIGKILL && npufleet::host::sigkill_is_lost) return 0;
+  return static_cast<int>(syscall(SYS_kill, pid, signal));
+}
+
+namespace npufleet::host {
+namespace {
+
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -146,6 +163,42 @@ TEST_F(SubprocessTest, EndsWhenCancelled) {
   options.on_line = [&](std::string_view) { cancelled = true; };
   const auto result = subprocess_->Run({"sh", "-c", "echo started; sleep 1000"}, options);
   EXPECT_TRUE(absl::IsCancelled(result.status())) << result.status();
+}
+
+TEST_F(SubprocessTest, GivesUpWhatOutlivesItsKillAndDoesNotStartItAgainMeanwhile) {
+  const std::string gone = node_.root() + "/gone";
+  const std::vector<std::string> argv = {"sh", "-c",
+                                         absl::StrCat("test -e ", gone,
+                                                      " && exit 7; trap '' TERM; echo $$; "
+                                                      "exec sleep 1000")};
+  int pid = 0;
+  ProcessOptions options;
+  options.deadline = absl::Milliseconds(300);
+  options.on_line = [&](std::string_view line) {
+    EXPECT_TRUE(absl::SimpleAtoi(std::string(line), &pid));
+  };
+  sigkill_is_lost = true;
+  const auto first = subprocess_->Run(argv, options);
+  const int stuck = pid;
+  const auto says_so =
+      AllOf(HasSubstr(absl::StrCat("process ", stuck)),
+            HasSubstr("blocked for more than 10 seconds"), HasSubstr("the node must reboot"));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(first.status())) << first.status();
+  EXPECT_THAT(first.status().message(), says_so);
+  const auto second = subprocess_->Run(argv, options);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(second.status())) << second.status();
+  EXPECT_THAT(second.status().message(), says_so);
+  EXPECT_EQ(pid, stuck);
+  EXPECT_TRUE(subprocess_->Run({"true"})->ok());
+  sigkill_is_lost = false;
+
+  kill(stuck, SIGKILL);
+  while (IsAlive(stuck)) absl::SleepFor(absl::Milliseconds(1));
+  ASSERT_TRUE(node_.files().Write("/gone", "").ok());
+  const auto third = subprocess_->Run(argv, options);
+  ASSERT_TRUE(third.ok()) << third.status();
+  EXPECT_EQ(third->exit_code, 7);
+  EXPECT_EQ(access(absl::StrCat("/proc/", stuck).c_str(), F_OK), -1) << "nobody reaped it";
 }
 
 TEST_F(SubprocessTest, PassesNoOpenFileOn) {

@@ -10,6 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "agent/npu/dcmi.h"
+#include "common/status_macros.h"
 #include "tests/fakes/fake_host.h"
 
 namespace npufleet::npu {
@@ -85,6 +87,11 @@ DcmiFunctions OneChip() {
   return f;
 }
 
+absl::StatusOr<std::vector<ChipUser>> ReadDcmiUsers(const DcmiFunctions& functions) {
+  ASSIGN_OR_RETURN(const v1::Inventory inventory, ReadDcmi(functions));
+  return DcmiUsers(inventory);
+}
+
 TEST(ChipUsersTest, DcmiSaysWhoUsesAChip) {
   DcmiFunctions f = OneChip();
   ASSERT_TRUE(ReadDcmiUsers(f).ok());
@@ -104,7 +111,7 @@ TEST(ChipUsersTest, ADcmiReadingThatFailedIsNotIdle) {
   f.get_device_resource_info = [](int, int, void*, int*) { return -8005; };
   EXPECT_THAT(ReadDcmiUsers(f).status().message(), HasSubstr("ret is -8005"));
   f.get_device_resource_info = nullptr;
-  EXPECT_FALSE(ReadDcmiUsers(f).ok());
+  EXPECT_THAT(ReadDcmiUsers(f).status().message(), HasSubstr("does not tell"));
   f = OneChip();
   f.get_device_num_in_card = [](int, int*) { return -8007; };
   EXPECT_FALSE(ReadDcmiUsers(f).ok());
@@ -127,6 +134,26 @@ TEST(ChipUsersTest, AToolThatFailsOrHangsSaysNothing) {
                        return absl::DeadlineExceededError("killed");
                      });
   EXPECT_TRUE(absl::IsUnavailable(ReadChipUsers(node.host()).status()));
+}
+
+TEST(ChipUsersTest, WhereDcmiHangsOrFailsNpuSmiIsNotBelieved) {
+  fakes::FakeHost node;
+  node.programs().On({"npu-smi", "info"},
+                     Sample("910B4_1card_26.0.rc1_idle_container-pid-col.txt"));
+  ASSERT_TRUE(node.files().Write("/usr/local/dcmi/libdcmi.so", "").ok());
+  const fakes::Argv child = {"/proc/self/exe", "read-dcmi", node.root()};
+  node.programs().On(child, R"({"chips": [{"npu": 5, "processes": [{"pid": 4711}]}]})");
+  ASSERT_THAT(*ReadChipUsers(node.host()), SizeIs(1));
+  node.programs().On(child, "dcmi_init failed. ret is -8005", "", 101);
+  EXPECT_TRUE(absl::IsUnavailable(ReadChipUsers(node.host()).status()));
+  node.programs().On(child,
+                     [](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+                       return absl::DeadlineExceededError("killed");
+                     });
+  EXPECT_TRUE(absl::IsUnavailable(ReadChipUsers(node.host()).status()));
+  EXPECT_EQ(node.programs().Count({"npu-smi"}), 0);
+  node.programs().On(child, "cannot open libdcmi.so", "", 102);
+  EXPECT_TRUE(ReadChipUsers(node.host()).ok());
 }
 
 }  // namespace

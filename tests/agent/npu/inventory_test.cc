@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/str_replace.h"
+#include "agent/npu/tool.h"
 #include "tests/fakes/fake_host.h"
 
 namespace npufleet::npu {
@@ -93,9 +94,57 @@ TEST(InventoryTest, AnOkBesideFailedReadingsStaysUnknownWhateverTheHealthQuerySa
   EXPECT_EQ(ReadInventory(node.host()).chips(0).health(), v1::Chip::HEALTH_UNKNOWN);
 }
 
+// What the process that reads by DCMI says.
+void OnDcmi(fakes::FakeHost& node, std::string out, std::string err, int exit_code) {
+  ASSERT_TRUE(node.files().Write("/usr/local/dcmi/libdcmi.so", "").ok());
+  node.programs().On({"/proc/self/exe", "read-dcmi", node.root()}, std::move(out), std::move(err),
+                     exit_code);
+}
+
+TEST(InventoryTest, DcmiIsReadWithTheLibraryPathOfTheDriverAndNpuSmiIsNot) {
+  fakes::FakeHost node;
+  OnDcmi(node, R"({"source": "dcmi", "chips": [{"npu": 3}]})", "", 0);
+  v1::Inventory inventory = ReadInventory(node.host());
+  EXPECT_EQ(inventory.source(), "dcmi");
+  ASSERT_THAT(inventory.chips(), SizeIs(1));
+  EXPECT_EQ(inventory.chips(0).npu(), 3u);
+  EXPECT_THAT(inventory.warnings(), IsEmpty());
+  auto calls = node.programs().Calls();
+  ASSERT_THAT(calls, SizeIs(1));
+  EXPECT_EQ(calls[0].options.deadline, kNpuToolDeadline);
+  EXPECT_THAT(calls[0].options.environment["LD_LIBRARY_PATH"],
+              HasSubstr(node.root() + "/usr/local/Ascend/driver/lib64/driver"));
+}
+
+TEST(InventoryTest, OfADriverThatHangsNothingIsKnownAndNpuSmiIsNotAskedAsWell) {
+  fakes::FakeHost node;
+  ASSERT_TRUE(node.files().Write("/usr/local/dcmi/libdcmi.so", "").ok());
+  node.programs().On({"/proc/self/exe", "read-dcmi"},
+                     [](const fakes::FakeSubprocess::Call&) -> absl::StatusOr<host::ProcessResult> {
+                       return absl::DeadlineExceededError("did not end within 20s");
+                     });
+  v1::Inventory inventory = ReadInventory(node.host());
+  EXPECT_EQ(inventory.source(), "dcmi");
+  EXPECT_THAT(inventory.chips(), IsEmpty());
+  EXPECT_THAT(inventory.warnings(), ElementsAre(HasSubstr("DEADLINE_EXCEEDED")));
+  EXPECT_EQ(node.programs().Count({"npu-smi"}), 0);
+}
+
+TEST(InventoryTest, AfterAReadingByDcmiThatDiedOrSaysNonsenseNpuSmiIsRead) {
+  fakes::FakeHost node;
+  node.programs().On({"npu-smi", "info"}, ReadSample("910B3_8card_24.1.rc1.b030.txt"));
+  OnDcmi(node, "", "libdcmi: stack smashed\n", 139);
+  v1::Inventory inventory = ReadInventory(node.host());
+  EXPECT_EQ(inventory.source(), "npu-smi");
+  EXPECT_THAT(inventory.chips(), SizeIs(8));
+  EXPECT_THAT(inventory.warnings(), ElementsAre(HasSubstr("status 139: libdcmi: stack smashed")));
+  OnDcmi(node, "nonsense", "", 0);
+  EXPECT_THAT(ReadInventory(node.host()).warnings(), ElementsAre(HasSubstr("nonsense")));
+}
+
 TEST(InventoryTest, ALibraryThatCannotBeOpenedIsAWarningAndNpuSmiIsRead) {
   fakes::FakeHost node;
-  ASSERT_TRUE(node.files().Write("/usr/local/dcmi/libdcmi.so", "no ELF").ok());
+  OnDcmi(node, "cannot open /usr/local/dcmi/libdcmi.so: invalid ELF header", "", 102);
   node.programs().On({"npu-smi", "info"}, ReadSample("910B3_8card_24.1.rc1.b030.txt"));
   v1::Inventory inventory = ReadInventory(node.host());
   EXPECT_EQ(inventory.source(), "npu-smi");
