@@ -66,8 +66,11 @@ absl::Status StatusOf(const HttpResponse& response) {
 
 class SocketDocker : public Docker {
  public:
-  SocketDocker(std::string socket, const std::string& root)
-      : socket_(std::move(socket)), filesystem_(root), http_(MakeHttp()) {}
+  SocketDocker(std::string socket, const std::string& root, const StallLimits& stall_limits)
+      : socket_(std::move(socket)),
+        filesystem_(root),
+        stall_limits_(stall_limits),
+        http_(MakeHttp()) {}
 
   absl::Status Ping() override { return Call("GET", "/_ping").status(); }
 
@@ -170,6 +173,7 @@ class SocketDocker : public Docker {
 
   const std::string socket_;
   const Filesystem filesystem_;
+  const StallLimits stall_limits_;
   const std::unique_ptr<Http> http_;
 };
 
@@ -234,9 +238,10 @@ absl::StatusOr<std::vector<std::string>> SocketDocker::LoadImage(
   HttpRequest request = Stream("POST", "/images/load?quiet=0");
   request.headers["Content-Type"] = "application/x-tar";
   request.body_file = filesystem_.Real(archive_path);
+  request.stall_deadline = stall_limits_.load;
   request.cancelled = std::move(cancelled);
   std::vector<std::string> loaded;
-  RETURN_IF_ERROR(SendForMessages(request, [&](const Json& message) {
+  const absl::Status status = SendForMessages(request, [&](const Json& message) {
     const std::string line = LineOfMessage(message);
     if (line.empty()) return;
     for (const char* prefix : {"Loaded image: ", "Loaded image ID: "}) {
@@ -245,7 +250,11 @@ absl::StatusOr<std::vector<std::string>> SocketDocker::LoadImage(
       }
     }
     if (on_line) on_line(line);
-  }));
+  });
+  if (absl::IsDeadlineExceeded(status)) {
+    return Annotate(status, absl::StrCat("docker load of ", std::string(archive_path)));
+  }
+  RETURN_IF_ERROR(status);
   if (loaded.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat("docker load of ", std::string(archive_path), " brought no image"));
@@ -260,11 +269,31 @@ absl::Status SocketDocker::PullImage(std::string_view reference, std::string_vie
   HttpRequest request = Stream("POST", absl::StrCat("/images/create?fromImage=", Encode(parts.name),
                                                     "&tag=", Encode(parts.tag)));
   if (!registry_auth.empty()) request.headers["X-Registry-Auth"] = std::string(registry_auth);
-  request.cancelled = std::move(cancelled);
-  return SendForMessages(request, [&](const Json& message) {
+  // With containerd's store the daemon repeats ten times a second how far each layer is, whether or
+  // not the registry sends: only a step that differs from the layer's last one is progress.
+  std::map<std::string, std::string> steps;  // by layer
+  absl::Duration last_step = Clock::Real().Elapsed();
+  bool stalled = false;
+  request.cancelled = [&] {
+    if (cancelled && cancelled()) return true;
+    stalled = Clock::Real().Elapsed() - last_step >= stall_limits_.pull;
+    return stalled;
+  };
+  const absl::Status status = SendForMessages(request, [&](const Json& message) {
+    std::string step = absl::StrCat(TextOf(message, "status"), " ",
+                                    NumberOf(Member(message, "progressDetail"), "current"));
+    std::string& former = steps[TextOf(message, "id")];
+    if (step != former) last_step = Clock::Real().Elapsed();
+    former = std::move(step);
     const std::string line = LineOfMessage(message);
     if (on_line && !line.empty()) on_line(line);
   });
+  if (stalled && absl::IsCancelled(status)) {
+    return absl::DeadlineExceededError(absl::StrCat("docker pull of ", std::string(reference),
+                                                    ": no layer has got on for ",
+                                                    absl::FormatDuration(stall_limits_.pull)));
+  }
+  return status;
 }
 
 absl::StatusOr<std::vector<std::string>> SocketDocker::RegistryArchitectures(
@@ -421,8 +450,9 @@ absl::Status SocketDocker::WatchEvents(Cancelled cancelled,
 
 }  // namespace
 
-std::unique_ptr<Docker> MakeDocker(const std::string& socket_path, const std::string& root) {
-  return std::make_unique<SocketDocker>(socket_path, root);
+std::unique_ptr<Docker> MakeDocker(const std::string& socket_path, const std::string& root,
+                                   const StallLimits& stall_limits) {
+  return std::make_unique<SocketDocker>(socket_path, root, stall_limits);
 }
 
 }  // namespace npufleet::host

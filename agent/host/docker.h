@@ -90,11 +90,12 @@ class Docker {
 
   virtual absl::StatusOr<DockerImage> InspectImage(std::string_view name_or_id) = 0;
   // docker load of an archive on this node (.tar, .tar.gz). Returns what the daemon says that it
-  // loaded ("name:tag" or "sha256:…").
+  // loaded ("name:tag" or "sha256:…"). DeadlineExceeded after StallLimits::load.
   virtual absl::StatusOr<std::vector<std::string>> LoadImage(
       std::string_view archive_path, Cancelled cancelled,
       std::function<void(std::string_view)> on_line) = 0;
   // docker pull. registry_auth is the base64 X-Registry-Auth header, empty without a login.
+  // DeadlineExceeded after StallLimits::pull.
   virtual absl::Status PullImage(std::string_view reference, std::string_view registry_auth,
                                  Cancelled cancelled,
                                  std::function<void(std::string_view)> on_line) = 0;
@@ -130,9 +131,18 @@ class Docker {
                                    std::function<void(const ContainerEvent&)> on_event) = 0;
 };
 
+// How long what has no deadline may stand still.
+struct StallLimits {
+  absl::Duration pull = absl::Minutes(10);  // no layer of it gets on
+  // No byte goes to the daemon or comes from it: with containerd's store it unpacks a whole image
+  // without a word.
+  absl::Duration load = absl::Minutes(30);
+};
+
 // The real one, over the socket at `socket_path`, a real path. LoadImage looks for its archive
 // under `root`.
-std::unique_ptr<Docker> MakeDocker(const std::string& socket_path, const std::string& root);
+std::unique_ptr<Docker> MakeDocker(const std::string& socket_path, const std::string& root,
+                                   const StallLimits& stall_limits = {});
 
 }  // namespace npufleet::host
 

@@ -48,8 +48,9 @@ class Verb {
  public:
   virtual ~Verb() = default;
 
-  // Read only, and cheap (most under 100 ms). Threadsafe. Never fails: what cannot be seen is
-  // UNKNOWN with a reason. Two Checks of an untouched node give the same token.
+  // Read only (but for start_engine, which bounds its server's log), and cheap (most under 100 ms).
+  // Threadsafe. Never fails: what cannot be seen is UNKNOWN with a reason. Two Checks of an
+  // untouched node give the same token.
   virtual v1::Observation Check() = 0;
 
   // Makes it so. Called when the Check was not PRESENT or a redo was asked for. Idempotent; after

@@ -10,6 +10,7 @@
 #include "agent/verbs/ray.h"
 #include "agent/verbs/start_engine/command_line.h"
 #include "agent/verbs/start_engine/engine_image.h"
+#include "agent/verbs/start_engine/engine_log.h"
 #include "agent/verbs/start_engine/startup.h"
 #include "common/status_macros.h"
 
@@ -40,6 +41,7 @@ class StartEngine : public Verb {
         FindStampedProcess(host_, start_.container(), subject_.task(), IsServer);
     if (!server.ok()) return Unknown(std::string(server.status().message()));
     if (!server->has_value()) return Absent("no server process");
+    BoundEngineLog(host_, start_.container(), **server);
     const std::string token = TokenOf(**server);
     if (!HasStamp(*server, subject_.stamp())) {
       return Absent("the server was started for another want", token);
@@ -143,8 +145,8 @@ class StartEngine : public Verb {
     RETURN_IF_ERROR(WaitForPort(execution));
     RETURN_IF_ERROR(WaitForRay(execution));
 
-    const std::string log =
-        absl::StrCat("/var/log/npufleet/engine-", absl::ToUnixSeconds(host_.clock->Now()), ".log");
+    RemoveOldEngineLogs(host_, start_.container(), execution);
+    const std::string log = EngineLogPath(host_.clock->Now());
     for (const auto& [name, value] : line.environment) {
       execution.Log(absl::StrCat("export ", name, "=", ShellQuoted(value)));
     }
@@ -169,10 +171,13 @@ class StartEngine : public Verb {
     want.url = absl::StrCat("http://", start_.address(), ":", start_.engine().port());
     want.model = start_.engine().served_model_name();
     want.deadline = ToDuration(start_.engine().start_deadline(), kStartDeadline);
-    want.is_alive = [this]() -> absl::StatusOr<bool> {
+    want.server = [this]() -> absl::StatusOr<std::optional<int>> {
       ASSIGN_OR_RETURN(std::optional<host::ProcessInfo> server,
                        FindStampedProcess(host_, start_.container(), subject_.task(), IsServer));
-      return HasStamp(server, subject_.stamp());
+      if (!HasStamp(server, subject_.stamp())) return std::nullopt;
+      // The observer does not check a task while it is applied.
+      BoundEngineLog(host_, start_.container(), *server);
+      return server->pid;
     };
     return AwaitStartup(host_, want, execution);
   }

@@ -14,7 +14,7 @@ namespace npufleet::verbs {
 
 // A Check says present when the server's process lives and its port is open: whether it generates
 // is for the probe. A server that still loads is absent, and Apply waits for it instead of starting
-// another.
+// another. The Check also bounds the server's log (engine_log.h).
 absl::StatusOr<std::unique_ptr<Verb>> MakeStartEngine(const v1::StartEngine& start,
                                                       const v1::Subject& subject, host::Host& host);
 

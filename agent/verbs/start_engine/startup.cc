@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/host/line_splitter.h"
 #include "agent/verbs/observation.h"
+#include "agent/verbs/start_engine/engine_log.h"
 #include "agent/verbs/start_engine/startup_faults.h"
 #include "agent/verbs/start_engine/startup_progress.h"
 #include "common/status_macros.h"
@@ -33,8 +34,10 @@ class Startup {
     while (true) {
       if (execution_.IsCancelled()) return absl::CancelledError();
       RETURN_IF_ERROR(ReadLog());
-      ASSIGN_OR_RETURN(const bool is_alive, want_.is_alive());
+      ASSIGN_OR_RETURN(const std::optional<int> server, want_.server());
+      const bool is_alive = server.has_value();
       was_alive |= is_alive;
+      if (is_alive) FollowCut(*server);
       const absl::Duration now = host_.clock->Elapsed();
       if (!is_alive && (was_alive || now - start > kFirstSight)) {
         RETURN_IF_ERROR(ReadLog());
@@ -63,6 +66,11 @@ class Startup {
     offset_ += result->out.size();
     lines_.Add(result->out);
     return absl::OkStatus();
+  }
+
+  // A log that is shorter than what was read of it has been emptied, and is read from its start.
+  void FollowCut(int server) {
+    if (EngineLogSize(host_, server).value_or(offset_) < offset_) offset_ = 0;
   }
 
   void ReadLine(std::string_view line) {

@@ -6,6 +6,7 @@
 #define AGENT_VERBS_START_ENGINE_STARTUP_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -21,7 +22,8 @@ struct StartupWant {
   std::string url;       // http://192.168.0.15:8006
   std::string model;     // that /v1/models has to list
   absl::Duration deadline;
-  std::function<absl::StatusOr<bool>()> is_alive;  // whether the server's process lives
+  // The pid of the server's process; nothing when it does not live.
+  std::function<absl::StatusOr<std::optional<int>>()> server;
 };
 
 // OK when /health says 200 and /v1/models lists the model. The log's lines go to the operation's

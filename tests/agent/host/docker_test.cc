@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,7 @@
 #include "agent/host/docker_stream.h"
 #include "agent/host/process_tree.h"
 #include "agent/host/subprocess.h"
+#include "common/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_host.h"
@@ -203,6 +205,70 @@ TEST_F(DockerTest, AnErrorInTheMiddleOfAStreamIsTheResult) {
     EXPECT_EQ(status.message(), "no space left on device");
   }
   EXPECT_EQ(daemon_.Requests().at(0), "POST /images/create?fromImage=quay.io:5000/a&tag=v1");
+}
+
+TEST_F(DockerTest, APullOfWhichNoLayerGetsOnIsGivenUp) {
+  // With containerd's store the daemon goes on telling how far the layer is.
+  routes_.Post("/images/create", [](const httplib::Request&, httplib::Response& response) {
+    response.set_chunked_content_provider("application/json", [](size_t, httplib::DataSink& sink) {
+      const std::string step =
+          "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":5,\"total\":9},"
+          "\"id\":\"5f70\"}\n";
+      while (sink.write(step.data(), step.size())) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      }
+      return false;
+    });
+  });
+  daemon_.Start();
+  docker_ = MakeDocker(socket_, node_.root(), {.pull = absl::Milliseconds(300)});
+  const absl::Status status = docker_->PullImage("quay.io/a:v1", "", nullptr, nullptr);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_EQ(status.message(), "docker pull of quay.io/a:v1: no layer has got on for 300ms");
+}
+
+TEST_F(DockerTest, APullWhoseLayersGetOnTakesAsLongAsItTakes) {
+  routes_.Post("/images/create", [](const httplib::Request&, httplib::Response& response) {
+    response.set_chunked_content_provider("application/json", [](size_t, httplib::DataSink& sink) {
+      const absl::Duration end = Clock::Real().Elapsed() + absl::Seconds(2);
+      for (int current = 1; Clock::Real().Elapsed() < end; ++current) {
+        const std::string step =
+            absl::StrCat("{\"status\":\"Downloading\",\"progressDetail\":{\"current\":", current,
+                         "},\"id\":\"5f70\"}\n");
+        if (!sink.write(step.data(), step.size())) return false;
+      }
+      sink.done();
+      return true;
+    });
+  });
+  daemon_.Start();
+  docker_ = MakeDocker(socket_, node_.root(), {.pull = absl::Seconds(1)});
+  const absl::Status status = docker_->PullImage("quay.io/a:v1", "", nullptr, nullptr);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST_F(DockerTest, ASilentDaemonEndsAPullAndALoad) {
+  daemon_.ServeSilence("/images/create");
+  daemon_.ServeSilence("/images/load");
+  daemon_.Start();
+  ASSERT_TRUE(node_.files().Write("/a.tar", "x").ok());
+  docker_ = MakeDocker(socket_, node_.root(),
+                       {.pull = absl::Milliseconds(100), .load = absl::Milliseconds(200)});
+  const absl::Status pulled = docker_->PullImage("quay.io/a:v1", "", nullptr, nullptr);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(pulled)) << pulled;
+  const absl::Status loaded = docker_->LoadImage("/a.tar", nullptr, nullptr).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(loaded)) << loaded;
+  EXPECT_THAT(std::string(loaded.message()),
+              AllOf(HasSubstr("docker load of /a.tar: "), HasSubstr("no byte for 200ms")));
+}
+
+TEST_F(DockerTest, ACancelledPullIsNoStall) {
+  daemon_.ServeSilence("/images/create");
+  daemon_.Start();
+  std::atomic<int> questions = 0;
+  const absl::Status status = docker_->PullImage(
+      "quay.io/a:v1", "", [&] { return ++questions > 2; }, nullptr);
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
 }
 
 TEST_F(DockerTest, ExecSeparatesTheStreamsAndGivesTheExitCode) {

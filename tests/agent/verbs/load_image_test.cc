@@ -4,13 +4,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+#include <utility>
+
 #include "common/failure.h"
 #include "tests/fakes/fake_execution.h"
 #include "tests/fakes/fake_host.h"
+#include "tests/fakes/local_server.h"
 
 namespace npufleet::verbs {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -101,6 +107,45 @@ TEST_F(LoadImageTest, TakesTheFirstSourceThatWorksAndSaysWhyNotTheOthers) {
   EXPECT_EQ(verb->Check().token(), "sha256:aa");
   EXPECT_THAT(execution_.Text(), HasSubstr("obsutil"));
   EXPECT_THAT(execution_.Text(), HasSubstr("swr.example.com/gone:1"));
+}
+
+TEST_F(LoadImageTest, ARegistryThatStopsSendingIsLeftForTheNextSource) {
+  const std::string socket = node_.files().Real("/docker.sock");
+  fakes::LocalServer daemon(socket);
+  daemon.routes().Post(
+      "/images/create", [](const httplib::Request& request, httplib::Response& response) {
+        const bool hangs = request.get_param_value("fromImage") == "hanging.example.com/vllm";
+        response.set_chunked_content_provider(
+            "application/json", [hangs](size_t, httplib::DataSink& sink) {
+              const std::string step = "{\"status\":\"Downloading\",\"id\":\"5f70\"}\n";
+              while (sink.write(step.data(), step.size()) && hangs) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(2));
+              }
+              sink.done();
+              return true;
+            });
+      });
+  daemon.routes().Get(R"(/images/.*)", [](const httplib::Request&, httplib::Response& response) {
+    response.set_content(R"({"Id":"sha256:aa","Architecture":"arm64"})", "application/json");
+  });
+  daemon.routes().Post(
+      R"(/images/.*/tag)",
+      [](const httplib::Request&, httplib::Response& response) { response.status = 201; });
+  daemon.Start();
+  const std::unique_ptr<host::Docker> fake =
+      std::exchange(node_.host().docker,
+                    host::MakeDocker(socket, node_.root(), {.pull = absl::Milliseconds(300)}));
+  load_.add_sources()->set_registry("hanging.example.com/vllm:1");
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.class_(), v1::Failure::TRANSIENT);
+  EXPECT_THAT(failure.symptom(),
+              HasSubstr("docker pull of hanging.example.com/vllm:1: no layer has got on for"));
+
+  load_.add_sources()->set_registry(kMirror);
+  const absl::Status applied = Make()->Apply(execution_);
+  EXPECT_TRUE(applied.ok()) << applied;
+  EXPECT_THAT(daemon.Requests(),
+              Contains(HasSubstr("/images/create?fromImage=swr.example.com/quay.io")));
 }
 
 TEST_F(LoadImageTest, AnObsSourceAloneNeedsObsutil) {

@@ -4,9 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <filesystem>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "agent/verbs/container_exec.h"
+#include "agent/verbs/start_engine/engine_log.h"
 #include "agent/verbs/start_engine/startup_faults.h"
 #include "agent/verbs/start_engine/startup_progress.h"
 #include "common/failure.h"
@@ -16,8 +20,10 @@ namespace npufleet::verbs {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
 using ::testing::Not;
 
 constexpr char kUrl[] = "http://192.168.0.15:8006";
@@ -100,6 +106,47 @@ class StartEngineTest : public ::testing::Test {
                     R"({"object":"list","data":[{"id":"Qwen3-235B-A22B","object":"model"}]})");
   }
 
+  // A server whose log is a file of this machine, to which it appends through the entry script, and
+  // a container whose programs run on this machine.
+  void StartServerWithLog(int pid, const std::string& stamp) {
+    std::map<std::string, std::string> environment = Stamped(stamp);
+    environment[kLogVariable] = log_;
+    StartServer(pid, environment);
+    std::filesystem::create_directories(node_.files().Real(absl::StrCat("/proc/", pid, "/fd")));
+    std::filesystem::create_symlink(log_, node_.files().Real(absl::StrCat("/proc/", pid, "/fd/1")));
+    RunProgramsHere();
+  }
+
+  void RunProgramsHere() {
+    for (const char* program : {"dd", "ls", "rm"}) {
+      node_.docker().OnExec({program}, [this](const host::ExecSpec& spec) {
+        host::ExecSpec real = spec;
+        for (std::string& argument : real.argv) {
+          if (argument.starts_with("/var/log/npufleet")) argument = node_.files().Real(argument);
+        }
+        return RunHere(real);
+      });
+    }
+  }
+
+  static absl::StatusOr<host::ExecResult> RunHere(const host::ExecSpec& spec) {
+    host::ProcessOptions options;
+    options.environment = spec.environment;
+    const absl::StatusOr<host::ProcessResult> result =
+        host::MakeSubprocess("/", {"/usr/bin", "/bin"})->Run(spec.argv, options);
+    if (!result.ok()) return result.status();
+    return host::ExecResult{result->exit_code, result->out, result->err};
+  }
+
+  void Grow(uint64_t size_bytes) {
+    ASSERT_TRUE(node_.files().OpenToAppend(kLog).value()->Truncate(size_bytes).ok());
+    ASSERT_TRUE(node_.files().OpenToAppend(kLog).value()->Append("the end\n").ok());
+  }
+
+  uint64_t SizeOf(const std::string& path) {
+    return node_.files().Stat(path).value_or(host::FileInfo{}).size_bytes;
+  }
+
   void EndServer() { node_.End(700 + starts_); }
 
   std::unique_ptr<Verb> Make() {
@@ -117,6 +164,8 @@ class StartEngineTest : public ::testing::Test {
 
   v1::StartEngine start_;
   ContainerNode node_;
+  static constexpr char kLog[] = "/var/log/npufleet/engine-1.log";
+  const std::string log_ = node_.files().Real(kLog);
   StoppableExecution execution_{node_.host()};
   int starts_ = 0;
   std::vector<std::string> log_lines_;
@@ -319,6 +368,83 @@ TEST_F(StartEngineTest, AStopOfTheAgentLeavesAServerThatHasJustComeUp) {
   EXPECT_TRUE(absl::IsCancelled(Make()->Apply(execution_)));
   EXPECT_THAT(node_.system().Signals(), IsEmpty());
   EXPECT_EQ(Make()->Check().state(), v1::Observation::PRESENT);
+}
+
+TEST_F(StartEngineTest, ACheckBoundsTheLogAndKeepsItsEnd) {
+  Grow(kLargestEngineLog);
+  StartServerWithLog(690, "e1");
+  OpenPort();
+  ASSERT_TRUE(node_.files().Write("/var/log/npufleet/engine-1.log.1", "former").ok());
+  EXPECT_EQ(Make()->Check().state(), v1::Observation::PRESENT);
+  EXPECT_EQ(SizeOf(kLog), 0u);
+  const std::string kept = node_.files().Read("/var/log/npufleet/engine-1.log.1").value();
+  EXPECT_GE(kept.size(), kKeptOfEngineLog);
+  EXPECT_LT(kept.size(), kKeptOfEngineLog + (1 << 20));
+  EXPECT_TRUE(kept.ends_with("the end\n"));
+  // What the server goes on to write begins at the start of the file.
+  const host::ExecSpec line{.argv = EntryArgv({"echo", "again"}),
+                            .environment = {{kLogVariable, log_}}};
+  ASSERT_TRUE(RunHere(line).ok());
+  EXPECT_EQ(node_.files().Read(kLog).value(), "again\n");
+}
+
+TEST_F(StartEngineTest, ALogWithinItsBoundCostsNoExec) {
+  Grow(kLargestEngineLog - 8);
+  StartServerWithLog(690, "e1");
+  OpenPort();
+  EXPECT_EQ(Make()->Check().state(), v1::Observation::PRESENT);
+  EXPECT_EQ(SizeOf(kLog), kLargestEngineLog);
+  EXPECT_THAT(node_.docker().Execs(), IsEmpty());
+}
+
+TEST_F(StartEngineTest, ALogIsBoundedAlsoWhenItsEndCannotBeKept) {
+  Grow(kLargestEngineLog);
+  StartServerWithLog(690, "e0");  // of another want: it writes all the same
+  node_.docker().OnExec({"dd"}, "", "dd: error writing: No space left on device\n", 1);
+  EXPECT_EQ(Make()->Check().state(), v1::Observation::ABSENT);
+  EXPECT_EQ(SizeOf(kLog), 0u);
+}
+
+TEST_F(StartEngineTest, AStartingServersLogIsReadOnFromItsStartOnceItIsCut) {
+  Grow(kLargestEngineLog);
+  StartServerWithLog(690, "e1");
+  int reads = 0;
+  node_.docker().OnExec({"tail"}, [&](const host::ExecSpec& spec) {
+    absl::StatusOr<host::ExecResult> read = RunHere(spec);
+    if (++reads == 1) {
+      read->out = "before the cut\n";
+    } else if (reads == 2) {
+      node_.files().OpenToAppend(kLog).value()->Append("after the cut\n").IgnoreError();
+    } else {
+      OpenPort();
+    }
+    return read;
+  });
+  const absl::Status applied = Make()->Apply(execution_);
+  EXPECT_TRUE(applied.ok()) << applied;
+  EXPECT_THAT(execution_.lines, IsSupersetOf({"before the cut", "after the cut"}));
+  EXPECT_LT(SizeOf(kLog), kKeptOfEngineLog);
+}
+
+TEST_F(StartEngineTest, AStartKeepsOnlyTheNewestLogs) {
+  RunProgramsHere();
+  for (int log = 1; log <= 7; ++log) {
+    const std::string path = absl::StrCat("/var/log/npufleet/engine-", log, ".log");
+    ASSERT_TRUE(node_.files().Write(path, "log").ok());
+    ASSERT_TRUE(node_.files().Write(path + ".1", "log").ok());
+    // By its name the oldest is the newest: the clock was wrong then.
+    std::filesystem::last_write_time(
+        node_.files().Real(path),
+        std::filesystem::file_time_type::clock::now() - std::chrono::hours(log));
+  }
+  ASSERT_TRUE(node_.files().Write("/var/log/npufleet/notes.log", "mine").ok());
+  const absl::Status applied = Make()->Apply(execution_);
+  ASSERT_TRUE(applied.ok()) << applied;
+  EXPECT_THAT(
+      node_.files().List("/var/log/npufleet").value(),
+      ElementsAre("engine-1.log", "engine-1.log.1", "engine-2.log", "engine-2.log.1",
+                  "engine-3.log", "engine-3.log.1", "engine-4.log", "engine-4.log.1", "notes.log"));
+  EXPECT_THAT(execution_.Text(), HasSubstr("rm -f /var/log/npufleet/engine-5.log"));
 }
 
 TEST_F(StartEngineTest, AServerThatIgnoresTermIsKilled) {
