@@ -134,9 +134,23 @@ def errors(checks, node):
     checks.that("a library that cannot be opened: npu-smi is asked, and a warning says why", read.get("source") == "npu-smi" and read.get("warnings"), read)
 
 
+def hangs(checks, node):
+    """An ioctl of the driver never returns: the chips are unknown, not well, and the agent has not lost the thread that looks at them."""
+    make_library(node)
+    one = line_of({"npu": 0, "name": "910B3", "health": "OK"}).strip()
+    verb = {"check_npus": {"chips": [0]}}
+    node.write("var/lib/npufleet-doubles/dcmi", f"driver_version 24.1.rc1\n{one} hang=device_health\n")
+    seen = node.check("npu", **verb)
+    checks.that("the driver hangs: unknown, and says so", seen.get("state") == "UNKNOWN" and "DEADLINE_EXCEEDED" in seen.get("reason", ""), seen)
+    node.write("var/lib/npufleet-doubles/dcmi", f"driver_version 24.1.rc1\n{one}\n")
+    seen = node.check("npu", **verb)
+    checks.that("the driver answers again: it is seen again", seen.get("state") == "PRESENT", seen)
+
+
 def run(checks, build, work):
     with Node(build, work) as node:
         make_library(node)
         same_node(checks, node)
         shapes(checks, node)
         errors(checks, node)
+        hangs(checks, node)
