@@ -7,6 +7,9 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "agent/host/host.h"
 #include "agent/npu/dcmi_child.h"
 #include "agent/npu/inventory.h"
@@ -16,6 +19,7 @@
 #include "agent/service/program.h"
 #include "common/tls/identity.h"
 #include "google/protobuf/util/json_util.h"
+#include "nlohmann/json.hpp"
 
 namespace {
 
@@ -49,20 +53,29 @@ void AddServe(CLI::App& app, ServeFlags& serve, std::map<std::string, CLI::Optio
                    "YAML file with the keys below; the default one may be missing")
       ->capture_default_str();
   const auto add = [&](const std::string& key, std::string& value, const std::string& what) {
-    given[key] = command->add_option("--" + key, value, what);
+    const std::string dashed = absl::StrReplaceAll(key, {{"_", "-"}});
+    const std::string names =
+        dashed == key ? absl::StrCat("--", key) : absl::StrCat("--", dashed, ",--", key);
+    given[key] = command->add_option(names, value, what);
   };
-  add("name", serve.flags.name, "name of this node (default: its host name)");
-  add("address", serve.flags.address, "where others reach this node");
+  add("name", serve.flags.name, "name of this node (default: the one in its certificate)");
   add("listen", serve.flags.listen, "HOST:PORT (default 0.0.0.0:7602)");
-  add("state_directory", serve.flags.state_directory, "journal and steps");
-  add("identity_directory", serve.flags.identity_directory, "ca.pem, cert.pem and key.pem");
-  add("log_level", serve.flags.log_level, "debug, info, warning or error");
+  add("state_directory", serve.flags.state_directory,
+      "journal and steps (default /var/lib/npufleet/agent)");
+  add("identity_directory", serve.flags.identity_directory,
+      "ca.pem, cert.pem and key.pem (default /etc/npufleet/agent)");
+  add("log_level", serve.flags.log_level, "how much is logged (default info)");
+  given["log_level"]->check(CLI::IsMember({"debug", "info", "warning", "error"}));
   add("root", serve.flags.host.root, "prefix of every path, for demonstrations");
   add("docker_socket", serve.flags.host.docker_socket, "under the root, for demonstrations");
   given["path"] = command->add_option("--path", serve.flags.host.path,
                                       "where programs are searched, for demonstrations");
   command->add_flag("--insecure-loopback", serve.insecure_loopback,
                     "no TLS; listens on 127.0.0.1 only");
+  command->footer(
+      "Examples:\n"
+      "  npufleet-agent serve\n"
+      "  npufleet-agent serve --insecure-loopback --listen 127.0.0.1:7602 --log-level debug");
 }
 
 int Serve(const ServeFlags& serve, const std::map<std::string, CLI::Option*>& given,
@@ -81,7 +94,6 @@ int Serve(const ServeFlags& serve, const std::map<std::string, CLI::Option*>& gi
     if (given.at(key)->count() > 0) to = from;
   };
   take("name", config.name, flags.name);
-  take("address", config.address, flags.address);
   take("listen", config.listen, flags.listen);
   take("state_directory", config.state_directory, flags.state_directory);
   take("identity_directory", config.identity_directory, flags.identity_directory);
@@ -106,6 +118,10 @@ void AddJoin(CLI::App& app, JoinOptions& join) {
       ->add_option("--identity-directory,--identity_directory", join.identity_directory,
                    "where ca.pem, cert.pem and key.pem go")
       ->capture_default_str();
+  command->footer(
+      "Example:\n"
+      "  npufleet-agent join --controller https://192.168.0.15:7601 --token npufleet.node-a.… "
+      "--address 192.168.0.16:7602");
 }
 
 void AddInventory(CLI::App& app, InventoryFlags& inventory) {
@@ -114,18 +130,61 @@ void AddInventory(CLI::App& app, InventoryFlags& inventory) {
       ->check(CLI::IsMember({"table", "json"}));
   command
       ->add_option("--npu-smi-output", inventory.npu_smi_output,
-                   "show what is read out of a pasted output of npu-smi info")
-      ->check(CLI::ExistingFile);
+                   "show what is read out of a pasted output of npu-smi info; - is stdin")
+      ->check([](const std::string& path) {
+        return path == "-" ? std::string() : CLI::ExistingFile(path);
+      });
   command->add_option("--root", inventory.host.root, "prefix of every path, for demonstrations");
   command->add_option("--path", inventory.host.path, "where programs are searched");
+  command->footer(
+      "Examples:\n"
+      "  npufleet-agent inventory -o json\n"
+      "  ssh 192.168.0.16 npu-smi info | npufleet-agent inventory --npu-smi-output -");
+}
+
+int Join(const JoinOptions& join) {
+  const absl::Status joined = npufleet::service::Join(*npufleet::host::MakeHost({}), join);
+  if (!joined.ok()) return Report(joined);
+  const absl::StatusOr<std::string> name = npufleet::service::JoinedName(join.identity_directory);
+  if (!name.ok()) return Report(name.status());
+  std::cout << "joined as " << *name << "; next: systemctl enable --now npufleet-agent\n";
+  return 0;
+}
+
+std::string ReadPasted(const std::string& path) {
+  std::ifstream file;
+  if (path != "-") file.open(path, std::ios::binary);
+  std::istream& in = path == "-" ? std::cin : file;
+  return std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+}
+
+// As the REST view writes it, zeros too, but for what is not known of a chip: that is absent.
+absl::StatusOr<std::string> JsonOf(const npufleet::v1::Inventory& inventory) {
+  google::protobuf::util::JsonPrintOptions print;
+  print.always_print_primitive_fields = true;
+  std::string text;
+  const auto printed = google::protobuf::util::MessageToJsonString(inventory, &text, print);
+  if (!printed.ok()) return absl::InternalError(printed.ToString());
+  auto body = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+  for (auto& chip : body["chips"]) {
+    for (const char* reading : {"name", "health", "busId"}) {
+      if (chip[reading] == "" || chip[reading] == "HEALTH_UNKNOWN") chip.erase(reading);
+    }
+  }
+  return body.dump(2);
 }
 
 int ShowInventory(const InventoryFlags& flags) {
   npufleet::v1::Inventory inventory;
   if (!flags.npu_smi_output.empty()) {
-    std::ifstream file(flags.npu_smi_output, std::ios::binary);
-    inventory = npufleet::npu::InventoryFromText(
-        std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()));
+    inventory = npufleet::npu::InventoryFromText(ReadPasted(flags.npu_smi_output));
+    // JSON has the warnings in it.
+    if (flags.output == "table" && inventory.chips().empty() &&
+        inventory.driver_version().empty() && inventory.tool_version().empty()) {
+      return Report(absl::NotFoundError(
+          absl::StrCat(flags.npu_smi_output == "-" ? "stdin" : flags.npu_smi_output, ": ",
+                       absl::StrJoin(inventory.warnings(), "; "))));
+    }
   } else {
     inventory = npufleet::npu::ReadInventory(*npufleet::host::MakeHost(flags.host));
   }
@@ -133,12 +192,10 @@ int ShowInventory(const InventoryFlags& flags) {
     std::cout << npufleet::npu::RenderInventoryTable(inventory);
     return 0;
   }
-  google::protobuf::util::JsonPrintOptions print;
-  print.add_whitespace = true;
-  std::string json;
-  auto printed = google::protobuf::util::MessageToJsonString(inventory, &json, print);
-  std::cout << json << "\n";
-  return printed.ok() ? 0 : 1;
+  const absl::StatusOr<std::string> json = JsonOf(inventory);
+  if (!json.ok()) return Report(json.status());
+  std::cout << *json << "\n";
+  return 0;
 }
 
 }  // namespace
@@ -147,6 +204,7 @@ int main(int argc, char** argv) {
   const std::string version = NPUFLEET_VERSION " (" NPUFLEET_COMMIT ")";
   CLI::App app("npufleet-agent: what runs on each node of the fleet", "npufleet-agent");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "npufleet-agent " + version);
   ServeFlags serve;
   JoinOptions join;
   InventoryFlags inventory;
@@ -159,15 +217,19 @@ int main(int argc, char** argv) {
   app.add_subcommand("supervise", "")->group("")->add_option("folder", step_folder)->required();
   app.add_subcommand("read-dcmi", "")->group("")->add_option("root", dcmi_root)->required();
   app.add_subcommand("version", "Print the version.");
+  // Last, as each command would take it over.
+  app.footer(
+      "Examples:\n"
+      "  npufleet-agent join --controller https://192.168.0.15:7601 --token npufleet.node-a.… "
+      "--address 192.168.0.16:7602\n"
+      "  npufleet-agent inventory");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   if (app.got_subcommand("serve")) return Serve(serve, given, version);
-  if (app.got_subcommand("join")) {
-    return Report(npufleet::service::Join(*npufleet::host::MakeHost({}), join));
-  }
+  if (app.got_subcommand("join")) return Join(join);
   if (app.got_subcommand("inventory")) return ShowInventory(inventory);
   if (app.got_subcommand("read-dcmi")) return npufleet::npu::ReadDcmiForParent(dcmi_root);
   if (app.got_subcommand("supervise")) return npufleet::operations::Supervise(step_folder);

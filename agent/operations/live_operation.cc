@@ -3,10 +3,10 @@
 
 #include <utility>
 
-#include "common/utf8.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/time_conversion.h"
+#include "common/utf8.h"
 
 namespace npufleet::operations {
 namespace {

@@ -4,10 +4,10 @@
 #include <utility>
 #include <vector>
 
-#include "common/utf8.h"
 #include "agent/service/grpc_status.h"
 #include "agent/service/observe_stream.h"
 #include "agent/service/watch_stream.h"
+#include "common/utf8.h"
 
 namespace npufleet::service {
 

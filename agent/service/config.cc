@@ -2,6 +2,7 @@
 #include "agent/service/config.h"
 
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -17,7 +18,6 @@ absl::Status At(const std::string& file, const YAML::Mark& mark, const std::stri
 
 std::map<std::string, std::string*> Texts(Config& config) {
   return {{"name", &config.name},
-          {"address", &config.address},
           {"listen", &config.listen},
           {"state_directory", &config.state_directory},
           {"identity_directory", &config.identity_directory},
@@ -45,6 +45,12 @@ absl::Status ReadKey(const YAML::Node& key, const YAML::Node& value, const std::
                            })));
   }
   if (!value.IsScalar()) return At(file, value.Mark(), absl::StrCat(name, " must be a text"));
+  const std::set<std::string> levels = {"debug", "info", "warning", "error"};
+  if (name == "log_level" && levels.count(value.Scalar()) == 0) {
+    return At(
+        file, value.Mark(),
+        absl::StrCat("log_level '", value.Scalar(), "' is not debug, info, warning or error"));
+  }
   *known->second = value.Scalar();
   return absl::OkStatus();
 }
@@ -56,7 +62,12 @@ absl::Status ReadConfig(std::string_view text, const std::string& file, Config& 
     YAML::Node root = YAML::Load(std::string(text));
     if (root.IsNull()) return absl::OkStatus();
     if (!root.IsMap()) return At(file, root.Mark(), "must hold keys and values (name: node-a)");
+    std::set<std::string> seen;
     for (const auto& entry : root) {
+      if (entry.first.IsScalar() && !seen.insert(entry.first.Scalar()).second) {
+        return At(file, entry.first.Mark(),
+                  absl::StrCat("'", entry.first.Scalar(), "' is given twice"));
+      }
       absl::Status read = ReadKey(entry.first, entry.second, file, config);
       if (!read.ok()) return read;
     }

@@ -15,8 +15,7 @@
 namespace npufleet::service {
 
 struct Config {
-  std::string name;     // of the node; default: its host name
-  std::string address;  // where others reach this node
+  std::string name;  // of the node; empty: the one in its certificate
   std::string listen = "0.0.0.0:7602";
   std::string state_directory = "/var/lib/npufleet/agent";
   std::string identity_directory = "/etc/npufleet/agent";
@@ -24,8 +23,8 @@ struct Config {
   host::HostOptions host;  // keys root, path and docker_socket: for demonstrations
 };
 
-// Overwrites what `text` names. InvalidArgument names `file`, the line, and the keys that there
-// are.
+// Overwrites what `text` names. InvalidArgument names `file` and the line of an unknown key (and
+// the keys that there are), of one that is given twice, and of a value that it cannot have.
 absl::Status ReadConfig(std::string_view text, const std::string& file, Config& config);
 
 }  // namespace npufleet::service

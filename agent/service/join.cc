@@ -114,6 +114,21 @@ absl::Status Join(host::Host& host, const JoinOptions& options) {
   return tls::WriteFileAtomically(options.identity_directory + kControllerFile, url + "\n", 0644);
 }
 
+absl::StatusOr<std::string> JoinedName(const std::string& identity_directory) {
+  const absl::StatusOr<tls::Identity> identity = tls::LoadIdentity(identity_directory);
+  if (absl::IsNotFound(identity.status())) {
+    return absl::NotFoundError(
+        absl::StrCat("this node has not joined: npufleet-agent join --controller https://HOST:7601 "
+                     "--token TOKEN --address HOST:7602, with a token from `npufleet-controller "
+                     "token create` (",
+                     identity.status().message(), ")"));
+  }
+  RETURN_IF_ERROR(identity.status());
+  ASSIGN_OR_RETURN(const tls::CertificateInfo info,
+                   tls::ReadCertificate(identity->certificate_pem));
+  return info.name;
+}
+
 absl::StatusOr<bool> RenewIfDue(host::Host& host, const std::string& identity_directory,
                                 absl::Time now) {
   ASSIGN_OR_RETURN(tls::Identity identity, tls::LoadIdentity(identity_directory));

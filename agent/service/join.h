@@ -29,6 +29,10 @@ struct JoinOptions {
 // Unavailable: no connection.
 absl::Status Join(host::Host& host, const JoinOptions& options);
 
+// The name in the certificate in `identity_directory`. NotFound: this node has not joined, and how
+// it does.
+absl::StatusOr<std::string> JoinedName(const std::string& identity_directory);
+
 // Replaces the certificate in `identity_directory` by a new one for the same key when two thirds of
 // its life are over; true when it did. NotFound: the node joined before the controller's URL was
 // kept. PermissionDenied: the controller has forgotten the node. Unavailable: no connection.

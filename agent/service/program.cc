@@ -32,11 +32,18 @@ std::string HostName() {
   return name;
 }
 
+// Without TLS there need be no certificate that would name the node.
+absl::StatusOr<std::string> NameOf(const Config& config, bool insecure_loopback) {
+  if (insecure_loopback) return config.name.empty() ? HostName() : config.name;
+  ASSIGN_OR_RETURN(const std::string joined, JoinedName(config.identity_directory));
+  return config.name.empty() ? joined : config.name;
+}
+
 absl::StatusOr<std::unique_ptr<Agent>> StartAgent(host::Host& host, const Config& config,
-                                                  bool insecure_loopback,
+                                                  const std::string& name, bool insecure_loopback,
                                                   const std::string& version) {
   AgentOptions options;
-  options.node = config.name.empty() ? HostName() : config.name;
+  options.node = name;
   options.listen = config.listen;
   options.state_directory = config.state_directory;
   options.version = version;
@@ -118,10 +125,15 @@ int ServeUntilStopped(const Config& config, bool insecure_loopback, const std::s
   std::unique_ptr<host::Host> host = host::MakeHost(config.host);
   if (const absl::Status removed = verbs::RemoveObsConfigs(*host); !removed.ok())
     log::Warning("removing the object store's keys of a former run: ", removed.message());
+  const absl::StatusOr<std::string> name = NameOf(config, insecure_loopback);
+  if (!name.ok()) {
+    log::Error("cannot serve: ", name.status().message());
+    return 1;
+  }
   Renewal renewal(*host, config, !insecure_loopback);
   renewal.Try();
   absl::StatusOr<std::unique_ptr<Agent>> agent =
-      StartAgent(*host, config, insecure_loopback, version);
+      StartAgent(*host, config, *name, insecure_loopback, version);
   if (!agent.ok()) {
     log::Error("cannot serve: ", agent.status().message());
     return 1;

@@ -32,6 +32,12 @@ bool IsIpv4(std::string_view address) {
   return true;
 }
 
+bool IsInterfaceName(std::string_view name) {
+  return !name.empty() && name.size() <= 15 && absl::c_all_of(name, [](unsigned char c) {
+    return c > 0x20 && c < 0x7f && c != '/' && c != ':';
+  });
+}
+
 bool IsPath(std::string_view path) {
   if (path.empty() || path[0] != '/') return false;
   std::vector<std::string> parts = absl::StrSplit(std::string(path), '/');
@@ -78,6 +84,12 @@ bool IsPackageName(const std::string& name) {
   return !name.empty() && absl::ascii_isalnum(name[0]) && absl::c_all_of(name, [](char c) {
     return absl::ascii_isalnum(c) || absl::StrContains("+._-:=", c);
   });
+}
+
+std::string IndentationHint(const std::string& text) {
+  if (!absl::StrContains(text, " - ")) return "";
+  return "; if its \" - \" begins a list item, check the indentation: all items begin in one "
+         "column";
 }
 
 }  // namespace npufleet::spec

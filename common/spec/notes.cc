@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/spec/engine_version.h"
 
 namespace npufleet::spec {
@@ -65,6 +66,26 @@ void NoteExpertParallel(const v1::Engine& engine, std::vector<std::string>* note
   notes->push_back(note);
 }
 
+// The agent passes such a source over, which is seen late: once all before it have failed.
+void NoteObsWithoutObsutil(const v1::DeploymentSpec& spec, std::vector<std::string>* notes) {
+  if (spec.has_obsutil()) return;
+  std::vector<std::string> sources;
+  for (int i = 0; i < spec.image().sources_size(); ++i) {
+    if (spec.image().sources(i).has_obs()) {
+      sources.push_back(absl::StrCat("image.sources[", i, "]"));
+    }
+  }
+  for (int i = 0; i < spec.model().sources_size(); ++i) {
+    if (spec.model().sources(i).has_obs()) {
+      sources.push_back(absl::StrCat("model.sources[", i, "]"));
+    }
+  }
+  if (sources.empty()) return;
+  notes->push_back(absl::StrCat(absl::StrJoin(sources, ", "), sources.size() == 1 ? " is" : " are",
+                                " skipped: an obs source needs obsutil; set obsutil.version, "
+                                ".archive, .endpoint and .credentialsFile (runbook 2.3)"));
+}
+
 }  // namespace
 
 std::vector<std::string> Notes(const v1::Deployment& deployment) {
@@ -75,6 +96,7 @@ std::vector<std::string> Notes(const v1::Deployment& deployment) {
       "ray start gets --resources={\"NPU\": ", chips, "} instead of the runbook's --num-gpus=",
       chips, ": vllm-ascend asks Ray for NPU, and a count of GPUs hides the NPUs from newer Ray"));
   NoteExpertParallel(spec.engine(), &notes);
+  NoteObsWithoutObsutil(spec, &notes);
   std::optional<EngineVersion> version = EngineVersionOf(spec.image().name());
   if (!version) {
     notes.push_back(

@@ -14,7 +14,8 @@
 namespace npufleet::spec {
 
 // One sentence each: what is done otherwise than the spec or the runbook says, or has no effect,
-// and why. The deployment may have its defaults resolved or not. Pure.
+// and why, or what it lacks to have one. The deployment may have its defaults resolved or not.
+// Pure.
 std::vector<std::string> Notes(const v1::Deployment& deployment);
 
 }  // namespace npufleet::spec

@@ -41,6 +41,13 @@ class Validator {
   void Require(bool holds, std::string path, std::string message) {
     if (!holds) Add(std::move(path), std::move(message));
   }
+  // Of one value that must have a form. Nothing at all is the commonest mistake, and is said so.
+  void RequireForm(bool holds, std::string path, std::string_view form, const std::string& value) {
+    if (holds) return;
+    Add(std::move(path), value.empty() ? absl::StrCat("missing: ", std::string(form))
+                                       : absl::StrCat("needs ", std::string(form), ", not \"",
+                                                      value, "\"", IndentationHint(value)));
+  }
 
   void Head();
   void Nodes();
@@ -125,16 +132,13 @@ void Validator::CheckPort(const std::string& path, uint32_t port) {
 }
 
 void Validator::Head() {
-  Require(deployment_.api_version() == "npufleet/v1", "apiVersion",
-          absl::StrCat("needs npufleet/v1, not \"", deployment_.api_version(), "\""));
-  Require(deployment_.kind() == "Deployment", "kind",
-          absl::StrCat("needs Deployment, not \"", deployment_.kind(), "\""));
-  Require(
-      IsName(deployment_.metadata().name(), 40), "metadata.name",
-      absl::StrCat(
-          "needs lower-case letters, digits and '-', beginning and ending with a letter or digit, "
-          "40 at most, not \"",
-          deployment_.metadata().name(), "\""));
+  RequireForm(deployment_.api_version() == "npufleet/v1", "apiVersion", "npufleet/v1",
+              deployment_.api_version());
+  RequireForm(deployment_.kind() == "Deployment", "kind", "Deployment", deployment_.kind());
+  RequireForm(IsName(deployment_.metadata().name(), 40), "metadata.name",
+              "lower-case letters, digits and '-', beginning and ending with a letter or digit, "
+              "40 at most",
+              deployment_.metadata().name());
 }
 
 void Validator::Nodes() {
@@ -147,19 +151,15 @@ void Validator::Nodes() {
   for (int i = 0; i < spec_.nodes_size(); ++i) {
     const v1::Node& node = spec_.nodes(i);
     std::string path = At("spec.nodes", i);
-    Require(IsName(node.name(), 63), path + ".name",
-            absl::StrCat("needs the name under which the node's agent joined (lower-case letters, "
-                         "digits, '-'), not \"",
-                         node.name(), "\""));
-    Require(IsIpv4(node.address()) && node.address() != "0.0.0.0", path + ".address",
-            absl::StrCat("needs the node's own IPv4 address, not \"", node.address(), "\""));
-    bool nic_is_name = !node.nic().empty() && node.nic().size() <= 15 &&
-                       absl::c_all_of(node.nic(), [](unsigned char c) {
-                         return c > 0x20 && c < 0x7f && c != '/' && c != ':';
-                       });
-    Require(nic_is_name, path + ".nic",
-            absl::StrCat("needs the network interface of ", node.address(),
-                         " (15 characters at most), not \"", node.nic(), "\""));
+    RequireForm(IsName(node.name(), 63), path + ".name",
+                "the name under which the node's agent joined (lower-case letters, digits, '-')",
+                node.name());
+    RequireForm(IsIpv4(node.address()) && node.address() != "0.0.0.0", path + ".address",
+                "the node's own IPv4 address", node.address());
+    RequireForm(
+        IsInterfaceName(node.nic()), path + ".nic",
+        absl::StrCat("the network interface of ", node.address(), " (15 characters at most)"),
+        node.nic());
     Require(node.role() != v1::Node::ROLE_UNSPECIFIED, path + ".role", "missing: head or worker");
     if (node.role() == v1::Node::HEAD) heads.push_back(node.name());
     auto [name, name_is_new] = names.emplace(node.name(), i);
@@ -196,9 +196,8 @@ void Validator::Chips() {
 void Validator::Host() {
   const v1::Preflight& preflight = spec_.preflight();
   CheckPositive("spec.preflight.maxClockSkew", preflight.max_clock_skew());
-  Require(preflight.architecture() == "aarch64" || preflight.architecture() == "x86_64",
-          "spec.preflight.architecture",
-          absl::StrCat("needs aarch64 or x86_64, not \"", preflight.architecture(), "\""));
+  RequireForm(preflight.architecture() == "aarch64" || preflight.architecture() == "x86_64",
+              "spec.preflight.architecture", "aarch64 or x86_64", preflight.architecture());
   std::map<std::string, uint64_t> free(preflight.min_free_gib().begin(),
                                        preflight.min_free_gib().end());
   for (const auto& [path, gib] : free) {
@@ -206,7 +205,8 @@ void Validator::Host() {
   }
   for (int i = 0; i < spec_.packages().install_size(); ++i) {
     Require(IsPackageName(spec_.packages().install(i)), At("spec.packages.install", i),
-            absl::StrCat("\"", spec_.packages().install(i), "\" is no name of a package"));
+            absl::StrCat("\"", spec_.packages().install(i), "\" is no name of a package",
+                         IndentationHint(spec_.packages().install(i))));
   }
 }
 
@@ -217,9 +217,8 @@ void Validator::Driver() {
           "needs acceptedVersions, or version and driver to install");
   for (int i = 0; i < driver.accepted_versions_size(); ++i) {
     const std::string& entry = driver.accepted_versions(i);
-    Require(IsDriverVersionEntry(entry), At("spec.driver.acceptedVersions", i),
-            absl::StrCat("needs a version like 24.1.rc3, or a range like 24.1.rc3..25.2.0, not \"",
-                         entry, "\""));
+    RequireForm(IsDriverVersionEntry(entry), At("spec.driver.acceptedVersions", i),
+                "a version like 24.1.rc3, or a range like 24.1.rc3..25.2.0", entry);
   }
   if (installs) {
     Require(!driver.version().empty(), "spec.driver.version",
@@ -250,8 +249,8 @@ void Validator::Docker() {
   };
   switch (docker.road_case()) {
     case v1::Docker::kBinary:
-      Require(is_version(docker.binary().version()), "spec.docker.binary.version",
-              absl::StrCat("needs a version like 28.0.4, not \"", docker.binary().version(), "\""));
+      RequireForm(is_version(docker.binary().version()), "spec.docker.binary.version",
+                  "a version like 28.0.4", docker.binary().version());
       CheckArtifact("spec.docker.binary.archive", docker.binary().archive(), "Docker");
       break;
     case v1::Docker::kPackages:
@@ -259,15 +258,15 @@ void Validator::Docker() {
               "missing: docker-ce, docker-ce-cli, containerd.io");
       for (int i = 0; i < docker.packages().names_size(); ++i) {
         Require(IsPackageName(docker.packages().names(i)), At("spec.docker.packages.names", i),
-                absl::StrCat("\"", docker.packages().names(i), "\" is no name of a package"));
+                absl::StrCat("\"", docker.packages().names(i), "\" is no name of a package",
+                             IndentationHint(docker.packages().names(i))));
       }
       break;
     case v1::Docker::ROAD_NOT_SET:
       Add("spec.docker", "needs binary (runbook 2.2.2) or packages (runbook 2.2.1)");
   }
-  Require(!docker.has_minimum_version() || is_version(docker.minimum_version()),
-          "spec.docker.minimumVersion",
-          absl::StrCat("needs a version like 20.10.0, not \"", docker.minimum_version(), "\""));
+  RequireForm(!docker.has_minimum_version() || is_version(docker.minimum_version()),
+              "spec.docker.minimumVersion", "a version like 20.10.0", docker.minimum_version());
 }
 
 void Validator::Image() {
@@ -277,8 +276,8 @@ void Validator::Image() {
   bool has_tag = colon != std::string::npos && colon + 1 < image.name().size() && colon > 0 &&
                  (slash == std::string::npos || slash < colon);
   bool is_word = absl::c_all_of(image.name(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
-  Require(has_tag && is_word && image.name()[0] != '-', "spec.image.name",
-          absl::StrCat("needs NAME:TAG, not \"", image.name(), "\""));
+  RequireForm(has_tag && is_word && image.name()[0] != '-', "spec.image.name", "NAME:TAG",
+              image.name());
   Require(!image.sources().empty(), "spec.image.sources",
           "missing: at least one of archive, registry, obs");
   for (int i = 0; i < image.sources_size(); ++i) {
@@ -289,15 +288,13 @@ void Validator::Image() {
         CheckArtifact(path + ".archive", source.archive(), "the image");
         break;
       case v1::Image::Source::kRegistry:
-        Require(!source.registry().empty() && source.registry()[0] != '-' &&
-                    absl::c_all_of(source.registry(),
-                                   [](unsigned char c) { return c > 0x20 && c < 0x7f; }),
-                path + ".registry",
-                absl::StrCat("needs the reference to pull, not \"", source.registry(), "\""));
+        RequireForm(!source.registry().empty() && source.registry()[0] != '-' &&
+                        absl::c_all_of(source.registry(),
+                                       [](unsigned char c) { return c > 0x20 && c < 0x7f; }),
+                    path + ".registry", "the reference to pull", source.registry());
         break;
       case v1::Image::Source::kObs:
-        Require(IsObs(source.obs()), path + ".obs",
-                absl::StrCat("needs obs://BUCKET/KEY, not \"", source.obs(), "\""));
+        RequireForm(IsObs(source.obs()), path + ".obs", "obs://BUCKET/KEY", source.obs());
         break;
       case v1::Image::Source::ROAD_NOT_SET:
         Add(path, "needs one of archive, registry, obs");
@@ -317,8 +314,7 @@ void Validator::CheckHub(const std::string& path, const v1::Model::Hub& hub) {
                parts[1] != ".." && absl::c_all_of(hub.id(), [](unsigned char c) {
                  return absl::ascii_isalnum(c) || absl::StrContains("/._-", static_cast<char>(c));
                });
-  Require(is_id, path + ".id",
-          absl::StrCat("needs OWNER/MODEL, like Qwen/Qwen3-235B-A22B, not \"", hub.id(), "\""));
+  RequireForm(is_id, path + ".id", "OWNER/MODEL, like Qwen/Qwen3-235B-A22B", hub.id());
   Require(hub.endpoint().empty() || IsHttp(hub.endpoint()), path + ".endpoint",
           absl::StrCat("needs an http:// or https:// URL, not \"", hub.endpoint(), "\""));
   Require(hub.token_file().empty() || IsPath(hub.token_file()), path + ".tokenFile",
@@ -327,9 +323,8 @@ void Validator::CheckHub(const std::string& path, const v1::Model::Hub& hub) {
 
 void Validator::ModelFiles() {
   const v1::Model& model = spec_.model();
-  Require(
-      IsPath(model.path()) && model.path() != "/", "spec.model.path",
-      absl::StrCat("needs an absolute path, the same on all nodes, not \"", model.path(), "\""));
+  RequireForm(IsPath(model.path()) && model.path() != "/", "spec.model.path",
+              "an absolute path, the same on all nodes", model.path());
   Require(!model.sources().empty(), "spec.model.sources",
           "missing: at least one of modelscope, huggingFace, modelers, obs, localDirectory");
   Require(model.parallel_files() >= 1 && model.parallel_files() <= 32, "spec.model.parallelFiles",
@@ -348,8 +343,7 @@ void Validator::ModelFiles() {
         CheckHub(path + ".modelers", source.modelers());
         break;
       case v1::Model::Source::kObs:
-        Require(IsObs(source.obs()), path + ".obs",
-                absl::StrCat("needs obs://BUCKET/PREFIX/, not \"", source.obs(), "\""));
+        RequireForm(IsObs(source.obs()), path + ".obs", "obs://BUCKET/PREFIX/", source.obs());
         break;
       case v1::Model::Source::kLocalDirectory:
         Require(source.local_directory(), path + ".localDirectory",
@@ -364,15 +358,13 @@ void Validator::ModelFiles() {
 void Validator::Obsutil() {
   if (!spec_.has_obsutil()) return;
   const v1::Obsutil& obsutil = spec_.obsutil();
-  Require(!obsutil.version().empty() && absl::ascii_isdigit(obsutil.version()[0]),
-          "spec.obsutil.version",
-          absl::StrCat("needs a version like 5.7.3, not \"", obsutil.version(), "\""));
+  RequireForm(!obsutil.version().empty() && absl::ascii_isdigit(obsutil.version()[0]),
+              "spec.obsutil.version", "a version like 5.7.3", obsutil.version());
   CheckArtifact("spec.obsutil.archive", obsutil.archive(), "obsutil");
-  Require(
+  RequireForm(
       !obsutil.endpoint().empty() && obsutil.endpoint()[0] != '-' &&
           absl::c_all_of(obsutil.endpoint(), [](unsigned char c) { return c > 0x20 && c < 0x7f; }),
-      "spec.obsutil.endpoint",
-      absl::StrCat("needs the endpoint of the object store, not \"", obsutil.endpoint(), "\""));
+      "spec.obsutil.endpoint", "the endpoint of the object store", obsutil.endpoint());
   Require(IsPath(obsutil.credentials_file()), "spec.obsutil.credentialsFile",
           "needs the absolute path of a file on the nodes with the lines ak=… and sk=…");
 }
@@ -383,8 +375,8 @@ void Validator::Container() {
                  absl::c_all_of(container.name(), [](char c) {
                    return absl::ascii_isalnum(c) || absl::StrContains("_.-", c);
                  });
-  Require(is_name, "spec.container.name",
-          absl::StrCat("needs letters, digits, '_', '.' and '-', not \"", container.name(), "\""));
+  RequireForm(is_name, "spec.container.name", "letters, digits, '_', '.' and '-'",
+              container.name());
   Require(!container.network().empty(), "spec.container.network",
           "is empty; host is the runbook's");
   const std::string& size = container.shm_size();
@@ -393,19 +385,21 @@ void Validator::Container() {
   bool is_size = digits > 0 && digits <= 15 && size[0] != '0' &&
                  (digits == size.size() ||
                   (digits + 1 == size.size() && absl::StrContains("bkmgt", size[digits])));
-  Require(is_size, "spec.container.shmSize",
-          absl::StrCat("needs a size like 500g, not \"", size, "\""));
+  RequireForm(is_size, "spec.container.shmSize", "a size like 500g", size);
   std::set<std::string> devices;
+  bool all_are_devices = true;
   for (int i = 0; i < container.devices_size(); ++i) {
     const std::string& device = container.devices(i);
     std::string host = device.substr(0, device.find(':'));
-    Require(absl::StartsWith(host, "/dev/") && IsPath(host), At("spec.container.devices", i),
-            absl::StrCat("needs a path under /dev, not \"", device, "\""));
+    const bool is_device = absl::StartsWith(host, "/dev/") && IsPath(host);
+    RequireForm(is_device, At("spec.container.devices", i), "a path under /dev", device);
+    all_are_devices = all_are_devices && is_device;
     devices.insert(host);
   }
   for (uint32_t chip : spec_.visible_chips()) {
     std::string device = absl::StrCat("/dev/davinci", chip);
-    Require(devices.count(device) == 1, "spec.container.devices",
+    // What was refused may be what is lacking, and is the one line to mend.
+    Require(!all_are_devices || devices.count(device) == 1, "spec.container.devices",
             absl::StrCat("lacks ", device, ", which spec.visibleChips names"));
   }
   CheckEnvironment("spec.container.environment", container.environment());
@@ -415,7 +409,7 @@ void Validator::Container() {
 void Validator::Volumes() {
   const v1::Container& container = spec_.container();
   std::map<std::string, std::string> targets;
-  bool has_model = false;
+  bool has_model = false, all_are_volumes = true;
   std::string model = spec_.model().path() + "/";
   for (int i = 0; i < container.volumes_size(); ++i) {
     std::string path = At("spec.container.volumes", i);
@@ -423,18 +417,17 @@ void Validator::Volumes() {
     bool form =
         (parts.size() == 2 || (parts.size() == 3 && (parts[2] == "ro" || parts[2] == "rw"))) &&
         IsPath(parts[0]) && IsPath(parts[1]);
-    if (!form) {
-      Add(path, absl::StrCat("needs SOURCE:TARGET or SOURCE:TARGET:ro with absolute paths, not \"",
-                             container.volumes(i), "\""));
-      continue;
-    }
+    RequireForm(form, path, "SOURCE:TARGET or SOURCE:TARGET:ro with absolute paths",
+                container.volumes(i));
+    all_are_volumes = all_are_volumes && form;
+    if (!form) continue;
     auto [target, is_new] = targets.emplace(parts[1], parts[0]);
     Require(is_new, path,
             absl::StrCat(target->second, " and ", parts[0], " are both mounted on ", parts[1]));
     std::string prefix = absl::EndsWith(parts[1], "/") ? parts[1] : parts[1] + "/";
     has_model = has_model || (absl::StartsWith(model, prefix) && parts[0] == parts[1]);
   }
-  Require(has_model || !IsPath(spec_.model().path()), "spec.container.volumes",
+  Require(has_model || !all_are_volumes || !IsPath(spec_.model().path()), "spec.container.volumes",
           absl::StrCat("no volume shows spec.model.path ", spec_.model().path(),
                        " in the container under the same path"));
 }

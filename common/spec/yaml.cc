@@ -2,6 +2,7 @@
 #include "common/spec/yaml.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "common/spec/forms.h"
 #include "common/spec/nearest.h"
 #include "common/spec/scalar.h"
 #include "common/utf8.h"
@@ -45,7 +47,7 @@ std::string KindOf(const YAML::Node& node) {
   if (node.IsMap()) return "a mapping (key: value)";
   if (node.IsSequence()) return "a list";
   if (node.IsNull()) return "nothing";
-  return absl::StrCat("\"", node.Scalar().substr(0, 60), "\"");
+  return absl::StrCat("\"", node.Scalar().substr(0, 60), "\"", IndentationHint(node.Scalar()));
 }
 
 std::string Child(std::string_view path, std::string_view name) {
@@ -250,7 +252,8 @@ void Reader::ReadValue(const YAML::Node& node, const std::string& path,
   }
   absl::Status status = SetScalar({node.Scalar(), node.Tag() == "!"}, field, message);
   if (!status.ok()) {
-    Add(PositionOf(node.Mark()), absl::StrCat(path, " ", status.message()));
+    Add(PositionOf(node.Mark()),
+        absl::StrCat(path, " ", status.message(), IndentationHint(node.Scalar())));
   }
 }
 
@@ -316,6 +319,31 @@ std::string SyntaxMessage(std::string_view words) {
   return absl::StrCat("bad YAML: ", std::string(words));
 }
 
+// A line that is indented below one with a value is to YAML a part of that value, and refused for
+// its ": ": said where the value is. Of the refused line `number`, from 1; nullopt: what is wrong
+// is not this.
+std::optional<Problem> ValueAbove(std::string_view text, int number) {
+  const std::vector<absl::string_view> lines =
+      absl::StrSplit(absl::string_view(text.data(), text.size()), '\n');
+  if (number < 2 || static_cast<size_t>(number) > lines.size()) return std::nullopt;
+  const absl::string_view above = lines[number - 2];
+  const size_t key = above.find_first_not_of(" -");
+  const size_t colon = above.find(": ");
+  if (colon == absl::string_view::npos || key >= colon || above[key] == '#') return std::nullopt;
+  const size_t indentation = lines[number - 1].find_first_not_of(' ');
+  const size_t start = above.find_first_not_of(' ', colon + 1);
+  if (indentation <= key || start == absl::string_view::npos) return std::nullopt;
+  // These begin no value on their line: a comment, an anchor, a tag, a text on the lines below.
+  if (absl::StrContains("#&!|>\r", above[start])) return std::nullopt;
+  const absl::string_view value =
+      absl::StripAsciiWhitespace(above.substr(start, above.find(" #", start) - start));
+  return Problem{{number - 1, static_cast<int>(start) + 1},
+                 absl::StrCat("\"", above.substr(key, colon - key), "\" has the value \"",
+                              value.substr(0, 60), "\", and line ", number,
+                              " is indented as a part of it: remove the value, or indent that "
+                              "line like this one")};
+}
+
 void ReadText(std::string_view text, Message* message, Reader* reader) {
   FindTabs(text, reader);
   if (!reader->problems().empty()) return;
@@ -346,7 +374,13 @@ void ReadText(std::string_view text, Message* message, Reader* reader) {
       reader->ReadMessage(document, "", message);
     }
   } catch (const YAML::Exception& error) {
-    reader->Add(PositionOf(error.mark), SyntaxMessage(error.msg));
+    const Position position = PositionOf(error.mark);
+    std::optional<Problem> above;
+    if (error.msg == "illegal map value" || error.msg == "end of map not found") {
+      above = ValueAbove(text, position.line);
+    }
+    reader->Add(above ? above->position : position,
+                above ? above->message : SyntaxMessage(error.msg));
   } catch (const std::exception& error) {
     reader->Add({}, absl::StrCat("bad YAML: ", error.what()));
   }

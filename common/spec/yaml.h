@@ -44,7 +44,8 @@ absl::Status ParseYaml(std::string_view text, std::string_view file,
 // for the zero value of an enum, which has no name in YAML and is left out.
 std::string WriteYaml(const google::protobuf::Message& message);
 
-// protobuf's own JSON mapping, indented, one newline at the end. Set fields only.
+// protobuf's own JSON mapping, indented, one newline at the end. Zeros are shown; only an
+// `optional` field may be missing.
 std::string WriteJson(const google::protobuf::Message& message);
 // The same on one line, without the newline.
 std::string WriteCompactJson(const google::protobuf::Message& message);

@@ -196,6 +196,7 @@ void WriteFields(const Message& message, int indent, std::string* out) {
 std::string Json(const Message& message, bool indented) {
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = indented;
+  options.always_print_primitive_fields = true;  // NPU 0 is NPU 0, as in the REST view
   std::string json;
   auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
   // Only an Any of a type that this program does not know fails, and no message of ours has one.

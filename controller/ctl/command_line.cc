@@ -6,9 +6,11 @@
 #include <memory>
 
 #include "CLI/CLI.hpp"
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "common/spec/nearest.h"
 #include "controller/ctl/commands.h"
@@ -16,6 +18,9 @@
 
 namespace npufleet::ctl {
 namespace {
+
+// Of the options whose value is a file: it stands in the help, and completion offers files.
+constexpr char kFileType[] = "FILE";
 
 // The options of all commands; each command reads its own.
 struct Options {
@@ -41,6 +46,10 @@ struct Options {
   ChatOptions chat_options;
 };
 
+// Beneath the help of each command.
+constexpr char kGlobalOptions[] =
+    "\nWith every command: -o table|json|yaml, --config FILE; see ctl --help";
+
 class CommandLine {
  public:
   CommandLine(Terminal& terminal, const Program& program)
@@ -65,6 +74,7 @@ class CommandLine {
   }
   void AddFile(CLI::App* command) {
     command->add_option("-f,--file", options_.file, "the deployment's YAML; - is stdin")
+        ->type_name(kFileType)
         ->required();
   }
   void AddWait(CLI::App* command);
@@ -79,6 +89,7 @@ class CommandLine {
   void Fleet();
   void Others();
   ExitCode Complete() const;
+  std::string Usage(const CLI::ParseError& error) const;
 
   CLI::App app_{
       "ctl: one OpenAI-compatible endpoint out of servers with Ascend NPUs, and keeping it so",
@@ -92,7 +103,7 @@ class CommandLine {
 CLI::App* CommandLine::Command(CLI::App* parent, const char* name, const char* description,
                                const char* examples, Action action) {
   CLI::App* command = parent->add_subcommand(name, description);
-  command->footer(examples);
+  command->footer(absl::StrCat(examples, kGlobalOptions));
   command->callback([this, action = std::move(action)] { action_ = action; });
   return command;
 }
@@ -100,7 +111,7 @@ CLI::App* CommandLine::Command(CLI::App* parent, const char* name, const char* d
 CLI::App* CommandLine::Group(const char* name, const char* description, const char* examples) {
   CLI::App* group = app_.add_subcommand(name, description);
   group->require_subcommand(1);
-  group->footer(examples);
+  group->footer(absl::StrCat(examples, kGlobalOptions));
   return group;
 }
 
@@ -132,16 +143,21 @@ void CommandLine::Global() {
       ->check(CLI::IsMember({"table", "json", "yaml"}));
   app_.add_option("--config", context_.connection.config,
                   "the controller's address and the identity to show it; default $NPUFLEET_CONFIG, "
-                  "~/.npufleet/config.yaml, /etc/npufleet/ctl/config.yaml");
-  app_.add_option("--insecure-loopback", context_.connection.insecure_loopback,
-                  "talk in plaintext to a controller on this machine, for tests")
-      ->type_name("ADDRESS");
+                  "~/.npufleet/config.yaml, /etc/npufleet/ctl/config.yaml")
+      ->type_name(kFileType);
+  // Plaintext to a controller on this machine. Only those of tests speak it: it is not in the help.
+  app_.add_option("--insecure-loopback", context_.connection.insecure_loopback)->group("");
+  app_.set_version_flag(
+      "--version",
+      absl::StrCat("ctl ", context_.program.version, " (", context_.program.commit, ")"),
+      "of ctl; `ctl version` asks the controller, too");
   app_.footer(
       "Begin with:\n"
       "  ctl node list                                # which servers are there\n"
       "  ctl rollout plan -f qwen3-235b.yaml          # what would be done\n"
       "  ctl rollout apply -f qwen3-235b.yaml --wait  # do it\n"
-      "  ctl chat 你是谁                              # ask the model\n\n"
+      "  ctl chat 你是谁                              # ask the model\n"
+      "  ctl help rollout apply                       # or: ctl rollout apply --help\n\n"
       "Exit codes: 0 done, 1 failed, 2 usage or bad spec, 3 unreachable, 4 timed out.");
 }
 
@@ -154,7 +170,9 @@ void CommandLine::Rollout() {
       "Examples:\n"
       "  ctl rollout apply -f qwen3-235b.yaml\n"
       "  ctl rollout apply -f qwen3-235b.yaml --wait --timeout 3h\n"
-      "What is true already is not done again: an unchanged deployment is \"nothing to do\".",
+      "What is true already is not done again: an unchanged deployment is \"nothing to do\".\n"
+      "A node that has not joined, or that another rollout claims, is a reason to refuse it all;\n"
+      "a node that is offline is waited for.",
       [this] { return ApplyRollout(context_, options_.file, options_.wait); });
   AddFile(apply);
   AddWait(apply);
@@ -218,7 +236,9 @@ void CommandLine::Rollout() {
       "[])'\n"
       "Asks no controller. A simulator's seed that fails writes such a file (CONTRIBUTING.md).",
       [this] { return ReplayRollout(context_, options_.file); });
-  replay->add_option("FILE", options_.file, "the event log; - is stdin")->required();
+  replay->add_option("FILE", options_.file, "the event log; - is stdin")
+      ->type_name(kFileType)
+      ->required();
 }
 
 void CommandLine::AddControl(CLI::App* parent, const char* name, const char* description,
@@ -319,6 +339,11 @@ void CommandLine::Others() {
       "Examples:\n  ctl chat 你是谁\n  ctl chat qwen3-235b \"Write a haiku\" --max-tokens 2000\n"
       "  ctl chat 你是谁 --no-stream -o json",
       [this] {
+        if (options_.chat.size() > 2) {
+          return context_.Fail(ExitCode::kUsage,
+                               absl::StrCat("the prompt is one argument: quote it, as in ctl chat ",
+                                            "\"", absl::StrJoin(options_.chat, " "), "\""));
+        }
         ChatOptions& chat_options = options_.chat_options;
         chat_options.prompt = options_.chat.back();
         if (options_.chat.size() == 2) chat_options.rollout = options_.chat.front();
@@ -328,7 +353,7 @@ void CommandLine::Others() {
   chat->add_option("[NAME] PROMPT", options_.chat,
                    "the rollout (default: the one that serves), and what to ask")
       ->required()
-      ->expected(1, 2);
+      ->expected(1, -1);  // too many are told what to do
   chat->add_option("--max-tokens", options_.chat_options.max_tokens, "default 512")
       ->check(CLI::Range(1, 1000000));
   chat->add_flag("--no-stream", options_.no_stream, "print the answer when it is complete");
@@ -374,11 +399,28 @@ void CommandLine::Others() {
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
 }
 
+// "TEXT:{bash,zsh,fish}", which CLI11 makes of IsMember, as its words. Empty: anything goes.
+std::vector<std::string> ValuesOf(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  const size_t begin = type.find('{');
+  if (begin == std::string::npos || type.back() != '}') return {};
+  return absl::StrSplit(type.substr(begin + 1, type.size() - begin - 2), ',');
+}
+
 CommandNode TreeOf(const CLI::App& app) {
-  CommandNode node{app.get_name(), app.get_description(), {}, {}};
+  CommandNode node{app.get_name(), app.get_description(), {}, {}, {}};
   for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_snames()) node.options.push_back("-" + name);
-    for (const std::string& name : option->get_lnames()) node.options.push_back("--" + name);
+    if (option->get_group().empty()) continue;  // hidden
+    if (option->get_positional()) {
+      for (const std::string& value : ValuesOf(*option)) node.arguments.push_back(value);
+      continue;
+    }
+    CommandOption made;
+    for (const std::string& name : option->get_snames()) made.names.push_back("-" + name);
+    for (const std::string& name : option->get_lnames()) made.names.push_back("--" + name);
+    made.is_file = option->get_type_name() == kFileType;
+    made.values = ValuesOf(*option);
+    node.options.push_back(std::move(made));
   }
   for (const CLI::App* command : app.get_subcommands(nullptr))
     node.commands.push_back(TreeOf(*command));
@@ -390,30 +432,69 @@ ExitCode CommandLine::Complete() const {
   return ExitCode::kDone;
 }
 
+std::vector<std::string> CommandNames(const CommandNode& node) {
+  std::vector<std::string> names;
+  for (const CommandNode& command : node.commands) names.push_back(command.name);
+  return names;
+}
+
+std::string NoSuchCommand(const CommandNode& node, const std::string& word) {
+  const std::vector<std::string> names = CommandNames(node);
+  const std::string nearest = spec::Nearest(word, names);
+  return absl::StrCat("no command \"", word, "\" in ", node.name,
+                      nearest.empty() ? absl::StrCat("; known are ", absl::StrJoin(names, ", "))
+                                      : absl::StrCat("; did you mean \"", nearest, "\"?"));
+}
+
 // CLI11 says of a misspelt command only that one is missing. Empty: every word up to the first
 // option is a command, or an argument of one that takes some.
 std::string UnknownCommand(const CommandNode& root, const std::vector<std::string>& arguments) {
   const CommandNode* node = &root;
   for (const std::string& word : arguments) {
     if (node->commands.empty() || absl::StartsWith(word, "-")) return "";
-    std::vector<std::string> names;
-    const CommandNode* next = nullptr;
-    for (const CommandNode& command : node->commands) {
-      names.push_back(command.name);
-      if (command.name == word) next = &command;
-    }
-    if (next == nullptr) {
-      std::string nearest = spec::Nearest(word, names);
-      return absl::StrCat("no command \"", word, "\" in ", node->name,
-                          nearest.empty() ? absl::StrCat("; known are ", absl::StrJoin(names, ", "))
-                                          : absl::StrCat("; did you mean \"", nearest, "\"?"));
-    }
-    node = next;
+    const auto next = absl::c_find_if(
+        node->commands, [&](const CommandNode& command) { return command.name == word; });
+    if (next == node->commands.end()) return NoSuchCommand(*node, word);
+    node = &*next;
   }
   return "";
 }
 
+// What is wrong with the command line, and what to do. CLI11 names neither the command nor what
+// was probably meant, and turns the order of what it does not expect.
+std::string CommandLine::Usage(const CLI::ParseError& error) const {
+  const CLI::App* command = &app_;
+  std::string path = app_.get_name();
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    absl::StrAppend(&path, " ", command->get_name());
+  }
+  const std::string help = absl::StrCat("; see ", path, " --help");
+  const CommandNode node = TreeOf(*command);
+  const std::vector<std::string> unexpected = app_.remaining(/*recurse=*/true);
+  for (const std::string& word : unexpected) {
+    if (word.size() < 2 || word.front() != '-') continue;
+    std::vector<std::string> known = OptionNames(node);
+    for (const std::string& name : OptionNames(TreeOf(app_))) known.push_back(name);
+    const std::string name = word.substr(0, word.find('='));
+    const std::string nearest = spec::Nearest(name, known);
+    return absl::StrCat("no option \"", name, "\" of ", path,
+                        nearest.empty() ? help : absl::StrCat("; did you mean ", nearest, "?"));
+  }
+  if (!node.commands.empty()) {
+    if (!unexpected.empty()) return NoSuchCommand(node, unexpected.front());
+    return absl::StrCat("a command is missing; ", path, " has ",
+                        absl::StrJoin(CommandNames(node), ", "), help);
+  }
+  if (unexpected.empty()) return absl::StrCat(error.what(), help);
+  return absl::StrCat(path, " does not take \"", absl::StrJoin(unexpected, " "), "\"", help);
+}
+
 ExitCode CommandLine::Run(std::vector<std::string> arguments) {
+  if (!arguments.empty() && arguments.front() == "help") {  // ctl help COMMAND…
+    arguments.erase(arguments.begin());
+    arguments.push_back("--help");
+  }
   if (std::string unknown = UnknownCommand(TreeOf(app_), arguments); !unknown.empty()) {
     return context_.Fail(ExitCode::kUsage, unknown);
   }
@@ -425,9 +506,7 @@ ExitCode CommandLine::Run(std::vector<std::string> arguments) {
     context_.terminal.out << std::flush;
     return ExitCode::kDone;
   } catch (const CLI::ParseError& error) {
-    app_.exit(error, context_.terminal.out, context_.terminal.err);
-    context_.terminal.err << std::flush;
-    return ExitCode::kUsage;
+    return context_.Fail(ExitCode::kUsage, Usage(error));
   }
   context_.output = options_.output == "json"   ? Output::kJson
                     : options_.output == "yaml" ? Output::kYaml

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -24,14 +25,45 @@ std::string Names(const CommandNode& node) {
   });
 }
 
-// A function in sh that prints what may follow each command path.
+std::vector<std::string> FileOptionNames(const CommandNode& command) {
+  std::vector<std::string> names;
+  for (const CommandOption& option : command.options) {
+    if (option.is_file) names.insert(names.end(), option.names.begin(), option.names.end());
+  }
+  return names;
+}
+
+// Those of `command`, and those of `root` that it lacks: "-h" is of both.
+std::string WithGlobal(std::vector<std::string> names, const std::vector<std::string>& global) {
+  for (const std::string& name : global) {
+    if (!absl::c_linear_search(names, name)) names.push_back(name);
+  }
+  return absl::StrJoin(names, " ");
+}
+
+// A function in sh that sets what may follow each command path.
 std::string WordsFunction(const CommandNode& root) {
   std::string text = "_ctl_words() {\n  case \"$1\" in\n";
   Walk(root, root.name, [&](const std::string& path, const CommandNode& node) {
-    absl::StrAppend(&text, "    '", path, "') commands='", Names(node), "'; options='",
-                    absl::StrJoin(node.options, " "), "' ;;\n");
+    absl::StrAppend(&text, "    '", path, "') commands='", Names(node), "'; arguments='",
+                    absl::StrJoin(node.arguments, " "), "'; options='",
+                    WithGlobal(OptionNames(node), OptionNames(root)), "'; files='",
+                    WithGlobal(FileOptionNames(node), FileOptionNames(root)), "' ;;\n");
   });
-  return text + "    *) return 1 ;;\n  esac\n}\n";
+  return text + "  esac\n}\n";
+}
+
+// The lines of a case that offer the values of the global options: `offer` is the shell's way, in
+// which {} are the words.
+std::string ValueCases(const CommandNode& root, const std::string& offer) {
+  std::string text;
+  for (const CommandOption& option : root.options) {
+    if (option.values.empty()) continue;
+    absl::StrAppend(&text, "    ", absl::StrJoin(option.names, "|"), ") ",
+                    absl::StrReplaceAll(offer, {{"{}", absl::StrJoin(option.values, " ")}}),
+                    "; return ;;\n");
+  }
+  return text;
 }
 
 // Both shells find the deepest command on the line and offer its commands, or its options after
@@ -40,46 +72,56 @@ std::string Bash(const CommandNode& root) {
   return absl::StrCat("# bash completion for ctl: source <(ctl completion bash)\n",
                       WordsFunction(root),
                       R"(_ctl() {
-  local path=ctl word commands options
-  local current=${COMP_WORDS[COMP_CWORD]}
+  local path=ctl word commands arguments options files
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
+  _ctl_words "$path"
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    _ctl_words "$path" || return
-    case " $commands " in *" $word "*) path="$path $word" ;; esac
+    case " $commands " in *" $word "*) path="$path $word"; _ctl_words "$path" ;; esac
   done
-  _ctl_words "$path" || return
-  case "${COMP_WORDS[COMP_CWORD-1]}" in
-    -f|--file|--config) COMPREPLY=($(compgen -f -- "$current")); return ;;
-    -o|--output) COMPREPLY=($(compgen -W "table json yaml" -- "$current")); return ;;
+  case " $files " in
+    *" $previous "*) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
+  case "$previous" in
+)",
+                      ValueCases(root, "COMPREPLY=($(compgen -W '{}' -- \"$current\"))"),
+                      R"(  esac
   case "$current" in
     -*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;
-    *) COMPREPLY=($(compgen -W "$commands" -- "$current")) ;;
+    *) COMPREPLY=($(compgen -W "$commands $arguments" -- "$current")) ;;
   esac
 }
 complete -o default -F _ctl ctl
 )");
 }
 
+// As ~/.zfunc/_ctl the script is itself the body of _ctl when zsh calls it first; when it is
+// sourced it only says who completes ctl.
 std::string Zsh(const CommandNode& root) {
   return absl::StrCat("#compdef ctl\n# zsh completion for ctl: source <(ctl completion zsh)\n",
                       WordsFunction(root),
                       R"(_ctl() {
-  local path_so_far=ctl word commands options
+  local path_so_far=ctl word commands arguments options files
+  _ctl_words "$path_so_far"
   for word in "${(@)words[2,CURRENT-1]}"; do
-    _ctl_words "$path_so_far" || return 1
-    case " $commands " in *" $word "*) path_so_far="$path_so_far $word" ;; esac
+    case " $commands " in *" $word "*) path_so_far="$path_so_far $word"; _ctl_words "$path_so_far" ;; esac
   done
-  _ctl_words "$path_so_far" || return 1
-  case "${words[CURRENT-1]}" in
-    -f|--file|--config) _files; return ;;
-    -o|--output) compadd -- table json yaml; return ;;
+  case " $files " in
+    *" ${words[CURRENT-1]} "*) _files; return ;;
   esac
+  case "${words[CURRENT-1]}" in
+)",
+                      ValueCases(root, "compadd -- {}"),
+                      R"(  esac
   case "$PREFIX" in
     -*) compadd -- ${=options} ;;
-    *) compadd -- ${=commands} ;;
+    *) compadd -- ${=commands} ${=arguments} || _files ;;
   esac
 }
-compdef _ctl ctl
+if [ "$funcstack[1]" = _ctl ]; then
+  _ctl "$@"
+else
+  compdef _ctl ctl
+fi
 )");
 }
 
@@ -97,17 +139,34 @@ std::string Fish(const CommandNode& root) {
     }
     std::string condition =
         path.empty() ? "" : absl::StrCat(" -n '__fish_seen_subcommand_from ", node.name, "'");
-    for (const std::string& option : node.options) {
-      bool is_long = option.substr(0, 2) == "--";
-      bool takes_file = option == "-f" || option == "--file" || option == "--config";
-      absl::StrAppend(&text, "complete -c ctl", condition, is_long ? " -l " : " -s ",
-                      option.substr(is_long ? 2 : 1), takes_file ? " -r -F" : "", "\n");
+    if (!node.arguments.empty()) {
+      absl::StrAppend(&text, "complete -c ctl", condition, " -a '",
+                      absl::StrJoin(node.arguments, " "), "'\n");
+    }
+    for (const CommandOption& option : node.options) {
+      absl::StrAppend(&text, "complete -c ctl", condition);
+      for (const std::string& name : option.names) {
+        const bool is_long = name.substr(0, 2) == "--";
+        absl::StrAppend(&text, is_long ? " -l " : " -s ", name.substr(is_long ? 2 : 1));
+      }
+      if (option.is_file) absl::StrAppend(&text, " -r -F");
+      if (!option.values.empty()) {
+        absl::StrAppend(&text, " -x -a '", absl::StrJoin(option.values, " "), "'");
+      }
+      absl::StrAppend(&text, "\n");
     }
   });
   return text;
 }
 
 }  // namespace
+
+std::vector<std::string> OptionNames(const CommandNode& command) {
+  std::vector<std::string> names;
+  for (const CommandOption& option : command.options)
+    names.insert(names.end(), option.names.begin(), option.names.end());
+  return names;
+}
 
 std::string CompletionScript(const CommandNode& root, const std::string& shell) {
   if (shell == "bash") return Bash(root);

@@ -9,13 +9,24 @@
 
 namespace npufleet::ctl {
 
+struct CommandOption {
+  std::vector<std::string> names;   // "-f", "--file"
+  std::vector<std::string> values;  // the words that it takes; empty: anything, or nothing
+  bool is_file = false;
+};
+
 struct CommandNode {
   std::string name;
   std::string description;
-  std::vector<std::string> options;  // "--wait", "-f"
+  std::vector<std::string> arguments;  // the words that an argument of it may be
+  std::vector<CommandOption> options;
   std::vector<CommandNode> commands;
 };
 
+// "-f", "--file", "--wait": of this command alone.
+std::vector<std::string> OptionNames(const CommandNode& command);
+
+// Options of `root` are offered behind every command: ctl takes them there.
 // `shell` is bash, zsh or fish; an empty text for any other.
 std::string CompletionScript(const CommandNode& root, const std::string& shell);
 

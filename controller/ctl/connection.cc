@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/ctl/connection.h"
 
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -40,6 +42,15 @@ grpc::ChannelArguments Arguments() {
   return arguments;
 }
 
+// Whether the connection over which `status` came is still up: then the controller itself said it.
+bool CameFromTheController(grpc::Channel& channel) {
+  // A call that fails because its connection is lost ends a moment before the channel knows.
+  constexpr absl::Duration kMoment = absl::Milliseconds(100);
+  return channel.GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_READY &&
+         !channel.WaitForStateChange(GRPC_CHANNEL_READY, std::chrono::system_clock::now() +
+                                                             absl::ToChronoMilliseconds(kMoment));
+}
+
 absl::Status BadConfig(const std::string& path, std::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", std::string(what)));
 }
@@ -48,7 +59,9 @@ absl::Status BadConfig(const std::string& path, std::string_view what) {
 
 absl::StatusOr<Config> ReadConfig(const std::string& path) {
   std::ifstream file(path);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, " cannot be read"));
+  if (!file) {
+    return absl::NotFoundError(absl::StrCat(path, " cannot be read: ", std::strerror(errno)));
+  }
   std::ostringstream text;
   text << file.rdbuf();
   Config config;
@@ -94,9 +107,12 @@ absl::StatusOr<std::string> FindConfig(const std::string& flag) {
     places.push_back(absl::StrCat(home, "/.npufleet/config.yaml"));
   }
   places.push_back("/etc/npufleet/ctl/config.yaml");
-  std::error_code ignored;
-  for (const std::string& place : places) {
-    if (fs::exists(place, ignored)) return place;
+  for (std::string& place : places) {
+    std::error_code error;
+    if (fs::exists(place, error)) return place;
+    if (error == std::errc::permission_denied) {
+      absl::StrAppend(&place, " (not readable by you: sudo?)");
+    }
   }
   return absl::NotFoundError(absl::StrCat("no configuration in ", absl::StrJoin(places, " or "),
                                           "; `npufleet-controller identity create` makes one on "
@@ -136,9 +152,14 @@ ExitCode ExitCodeOf(const grpc::Status& status) {
                                                                    : ExitCode::kFailed;
 }
 
-std::string Explain(const grpc::Status& status) {
+std::string Explain(const grpc::Status& status, grpc::Channel& channel) {
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
+      if (CameFromTheController(channel)) {
+        return absl::StrCat(status.error_message(),
+                            "\n  ask again in a moment; on the controller's machine "
+                            "`journalctl -u npufleet-controller` says more");
+      }
       return absl::StrCat(
           "the controller is not reachable: ", status.error_message(),
           "\n  is npufleet-controller.service up, is the address in config.yaml right, "

@@ -28,8 +28,8 @@ struct Config {
 absl::StatusOr<Config> ReadConfig(const std::string& path);
 
 // `flag`, $NPUFLEET_CONFIG, ~/.npufleet/config.yaml, /etc/npufleet/ctl/config.yaml: the first two
-// when they are given, else the first that exists. NotFound names where it looked and how to get
-// one.
+// when they are given, else the first that exists and may be looked at. NotFound names where it
+// looked, what it may not read, and how to get one.
 absl::StatusOr<std::string> FindConfig(const std::string& flag);
 
 struct ConnectionOptions {
@@ -48,8 +48,10 @@ constexpr absl::Duration kPlanDeadline = absl::Seconds(90);
 void SetDeadline(grpc::ClientContext& context, absl::Duration deadline);
 
 ExitCode ExitCodeOf(const grpc::Status& status);
-// "controller not reachable: …", with advice where there is some.
-std::string Explain(const grpc::Status& status);
+// What the status of a call over `channel` means, with advice where there is some. UNAVAILABLE is
+// gRPC's word when the controller is not reachable, and the controller's own when it is busy or
+// stopping: the connection, which is watched for a moment, tells which.
+std::string Explain(const grpc::Status& status, grpc::Channel& channel);
 // The connection or the controller's process is gone; asking again later may help.
 bool IsUnreachable(const grpc::Status& status);
 

@@ -9,12 +9,13 @@ namespace npufleet::ctl {
 View Context::Now() const { return {Clock::Real().Now(), absl::LocalTimeZone(), terminal.colour}; }
 
 bool Context::Connect() {
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = OpenChannel(connection);
-  if (!channel.ok()) {
-    Fail(ExitCode::kUsage, std::string(channel.status().message()));
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> opened = OpenChannel(connection);
+  if (!opened.ok()) {
+    Fail(ExitCode::kUsage, std::string(opened.status().message()));
     return false;
   }
-  stub = v1::Controller::NewStub(*channel);
+  channel = *std::move(opened);
+  stub = v1::Controller::NewStub(channel);
   return true;
 }
 

@@ -29,6 +29,7 @@ struct Context {
   Program program;
   Output output = Output::kTable;
   ConnectionOptions connection;
+  std::shared_ptr<grpc::Channel> channel;      // by Connect
   std::unique_ptr<v1::Controller::Stub> stub;  // by Connect
 
   // Now, in the local time zone.
@@ -39,8 +40,9 @@ struct Context {
 
   // Says on stderr what went wrong.
   ExitCode Fail(ExitCode code, const std::string& message) const;
+  // The same of a call that Connect has made possible.
   ExitCode Fail(const grpc::Status& status) const {
-    return Fail(ExitCodeOf(status), Explain(status));
+    return Fail(ExitCodeOf(status), Explain(status, *channel));
   }
 
   // The message by -o json or yaml, or what `table` renders.

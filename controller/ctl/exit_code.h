@@ -10,7 +10,7 @@ enum class ExitCode {
   kDone = 0,
   kFailed = 1,  // the rollout failed, or the controller refused
   kUsage = 2,   // wrong command line or configuration, or a bad spec: nothing was sent or stored
-  kUnreachable = 3,  // no controller, or no endpoint, answered
+  kUnreachable = 3,  // no controller, or no endpoint, answered; or it asks to come back later
   kTimedOut = 4,     // --timeout ran out; what was asked for goes on
 };
 

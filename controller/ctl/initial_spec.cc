@@ -9,17 +9,22 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "common/spec/forms.h"
 #include "common/tls/keys.h"
 
 namespace npufleet::ctl {
 namespace {
 
 constexpr size_t kLongestName = 40;
+constexpr size_t kLongestNodeName = 63;
 
 // {…} is filled in. What the runbook fetches over plain http has no digest that anybody could know.
 constexpr char kTemplate[] =
-    R"yaml(# A deployment of {model}, to be read through and completed. Fields that are not here have defaults:
-# `ctl spec validate -f FILE --resolved` prints them all, `ctl spec schema` is for your editor.
+    R"yaml(# yaml-language-server: $schema=deployment.schema.json
+# For editors, which complete and check by the file that `ctl spec schema > deployment.schema.json` writes beside this one.
+#
+# A deployment of {model}, to be read through and completed. Fields that are not here have defaults:
+# `ctl spec validate -f FILE --resolved` prints them all.
 # Then: ctl spec validate -f FILE; ctl rollout plan -f FILE; ctl rollout apply -f FILE --wait
 apiVersion: npufleet/v1
 kind: Deployment
@@ -146,6 +151,27 @@ absl::StatusOr<InitialSpec::Node> ParseNode(const std::string& text) {
         absl::StrCat("--node ", text,
                      " is not NAME=ADDRESS or NAME=ADDRESS,NIC, such as "
                      "node-a=192.168.0.15,enp67s0f0"));
+  }
+  const auto refused = [&](const std::string& why) {
+    return absl::InvalidArgumentError(absl::StrCat("--node ", text, ": ", why));
+  };
+  if (!spec::IsName(node.name, kLongestNodeName)) {
+    return refused(absl::StrCat("\"", node.name,
+                                "\" is no name of a node: it has lower-case letters, digits and "
+                                "'-', and is the name under which the node's agent joined"));
+  }
+  if (!spec::IsIpv4(node.address)) {
+    return refused(absl::StrCat("\"", node.address,
+                                "\" is no IPv4 address: name the node's own, as `ip -4 address` "
+                                "shows it there"));
+  }
+  if (comma != std::string::npos && node.nic.empty()) {
+    return refused("no network interface after the comma: add it, or leave the comma out");
+  }
+  if (comma != std::string::npos && !spec::IsInterfaceName(node.nic)) {
+    return refused(absl::StrCat("\"", node.nic,
+                                "\" is no name of a network interface, which has 15 characters "
+                                "at most"));
   }
   return node;
 }

@@ -48,7 +48,11 @@ ExitCode RebootNode(Context& context, const std::string& name) {
   SetDeadline(call, kCallDeadline);
   grpc::Status status = context.stub->RebootNode(&call, request, &node);
   if (!status.ok()) return context.Fail(status);
-  context.Print(node, [&] { return absl::StrCat(node.name(), ": reboots\n"); });
+  context.Print(node, [&] {
+    return absl::StrCat(node.name(), ": will reboot; its rollout goes on by itself afterwards\n",
+                        "  ctl rollout watch ", node.rollout(), "\n  ctl node show ", node.name(),
+                        "\n");
+  });
   return ExitCode::kDone;
 }
 

@@ -239,7 +239,8 @@ std::string CriticalPathText(const v1::Rollout& rollout, const View& view) {
   return absl::StrCat(text, "  ", absl::StrJoin(steps, " > "), "\n");
 }
 
-// "This ends serving for about 41s, as long as it took the last time; not known is how long image@a takes."
+// "This ends serving for about 41s, as long as it took the last time; not known is how long image@a
+// takes."
 std::string OutageOf(const v1::Plan& plan) {
   if (!plan.has_outage()) return "This ends serving while it lasts.";
   const absl::Duration outage = absl::Ceil(ToDuration(plan.outage()), absl::Seconds(1));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -11,6 +13,8 @@
 #include "common/spec/notes.h"
 #include "controller/ctl/commands.h"
 #include "controller/ctl/initial_spec.h"
+#include "controller/ctl/render_replay.h"
+#include "nlohmann/json.hpp"
 
 namespace npufleet::ctl {
 
@@ -20,10 +24,13 @@ absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file)
     text << context.terminal.in.rdbuf();
     return text.str();
   }
-  std::error_code error;
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) {
+    return absl::NotFoundError(absl::StrCat(file, ": is a directory; name a file in it"));
+  }
   std::ifstream stream(file, std::ios::binary);
-  if (!stream || std::filesystem::is_directory(file, error)) {
-    return absl::NotFoundError(absl::StrCat(file, ": cannot be read"));
+  if (!stream) {
+    return absl::NotFoundError(absl::StrCat(file, ": cannot be read: ", std::strerror(errno)));
   }
   text << stream.rdbuf();
   return text.str();
@@ -31,8 +38,9 @@ absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file)
 
 ExitCode ValidateSpec(Context& context, const std::string& file, bool resolved) {
   absl::StatusOr<std::string> text = ReadInput(context, file);
+  const std::string name = file == "-" ? "stdin" : file;
   absl::StatusOr<v1::Deployment> deployment =
-      text.ok() ? spec::ParseDeployment(*text, file == "-" ? "stdin" : file) : text.status();
+      text.ok() ? spec::ParseDeployment(*text, name) : text.status();
   if (!deployment.ok()) {
     context.terminal.err << deployment.status().message() << "\n" << std::flush;
     return ExitCode::kUsage;
@@ -42,7 +50,7 @@ ExitCode ValidateSpec(Context& context, const std::string& file, bool resolved) 
     if (resolved) return spec::WriteYaml(shown);
     google::protobuf::RepeatedPtrField<std::string> notes;
     for (std::string& note : spec::Notes(*deployment)) *notes.Add() = std::move(note);
-    return absl::StrCat(file, ": ok\n", RenderNotes(notes, context.Now()));
+    return absl::StrCat(name, ": ok\n", RenderNotes(notes, context.Now()));
   });
   return ExitCode::kDone;
 }
@@ -88,30 +96,40 @@ ExitCode PrintSchema(Context& context) {
 }
 
 ExitCode ShowVersion(Context& context, bool client_only) {
-  v1::Version own;
-  own.set_version(context.program.version);
-  own.set_commit(context.program.commit);
-  if (client_only) {
-    context.Print(own, [&] {
-      return absl::StrCat("ctl         ", own.version(), " (", own.commit(), ")\n");
-    });
-    return ExitCode::kDone;
-  }
-  if (context.output == Output::kTable) {
-    context.terminal.out << "ctl         " << own.version() << " (" << own.commit() << ")\n"
-                         << std::flush;
-  }
-  if (!context.Connect()) return ExitCode::kUsage;
+  const Program& program = context.program;
   v1::Version controller;
-  grpc::ClientContext call;
-  SetDeadline(call, kCallDeadline);
-  grpc::Status status = context.stub->GetVersion(&call, {}, &controller);
-  if (!status.ok()) return context.Fail(status);
-  context.Print(controller, [&] {
-    return absl::StrCat("controller  ", controller.version(), " (", controller.commit(),
-                        "), epoch ", controller.epoch(), "\n");
-  });
-  return ExitCode::kDone;
+  grpc::Status status;
+  // ctl's own version is known, and said, whatever becomes of the controller's.
+  const bool asks = !client_only && context.Connect();
+  if (asks) {
+    grpc::ClientContext call;
+    SetDeadline(call, kCallDeadline);
+    status = context.stub->GetVersion(&call, {}, &controller);
+  }
+  const bool answered = asks && status.ok();
+  nlohmann::ordered_json json;
+  json["ctl"] = {{"version", program.version}, {"commit", program.commit}};
+  if (answered) {
+    json["controller"] = nlohmann::ordered_json::parse(spec::WriteCompactJson(controller));
+  }
+  switch (context.output) {
+    case Output::kTable:
+      context.terminal.out << "ctl         " << program.version << " (" << program.commit << ")\n";
+      if (answered) {
+        context.terminal.out << "controller  " << controller.version() << " ("
+                             << controller.commit() << "), epoch " << controller.epoch() << "\n";
+      }
+      break;
+    case Output::kJson:
+      context.terminal.out << WriteJson(json);
+      break;
+    case Output::kYaml:
+      context.terminal.out << WriteYaml(json);
+      break;
+  }
+  context.terminal.out << std::flush;
+  if (!client_only && !asks) return ExitCode::kUsage;
+  return status.ok() ? ExitCode::kDone : context.Fail(status);
 }
 
 }  // namespace npufleet::ctl

@@ -113,7 +113,11 @@ absl::StatusOr<v1::ListRevisionsReply> Runtime::ListRevisions(const std::string&
 }
 
 absl::StatusOr<v1::ListEventsReply> Runtime::ListEvents(const v1::ListEventsRequest& request) {
-  return options_.store->ListEvents(request);
+  absl::StatusOr<v1::ListEventsReply> reply = options_.store->ListEvents(request);
+  if (absl::IsNotFound(reply.status())) {
+    RETURN_IF_ERROR(GetRollout(request.rollout()).status());  // names what there is
+  }
+  return reply;
 }
 
 v1::NodeStatus Runtime::StatusOf(const std::string& name, const Agent& agent) {
@@ -130,9 +134,10 @@ v1::NodeStatus Runtime::StatusOf(const std::string& name, const Agent& agent) {
   status.set_boot_id(agent.contact.boot_id);
   status.set_agent_version(agent.version);
   status.set_rollout(claimed);
-  *status.mutable_clock_skew() = ToProtoDuration(agent.clock_skew);
-  if (agent.last_seen != absl::InfinitePast())
+  if (agent.last_seen != absl::InfinitePast()) {
+    *status.mutable_clock_skew() = ToProtoDuration(agent.clock_skew);
     *status.mutable_last_seen() = ToTimestamp(agent.last_seen);
+  }
   if (agent.inventory) *status.mutable_inventory() = *agent.inventory;
   return status;
 }
@@ -499,6 +504,18 @@ absl::StatusOr<v1::NodeStatus> Runtime::RemoveNode(const std::string& name) {
   return removed;
 }
 
+namespace {
+
+// An agent's "unavailable" or "not allowed", passed on as it is, would read as the controller's.
+absl::Status AgentsAnswer(const std::string& node, const absl::Status& status) {
+  if (status.ok() || absl::IsCancelled(status) || absl::IsNotFound(status)) return status;
+  return absl::FailedPreconditionError(absl::StrCat("the log is with the agent of ", node,
+                                                    ", which does not give it: ", status.message(),
+                                                    "; how the node is: ctl node show ", node));
+}
+
+}  // namespace
+
 absl::Status Runtime::WatchTaskLog(const v1::WatchTaskLogRequest& request,
                                    Cancellation& cancellation,
                                    const std::function<bool(const v1::OperationEvent&)>& write) {
@@ -512,9 +529,12 @@ absl::Status Runtime::WatchTaskLog(const v1::WatchTaskLogRequest& request,
           absl::StrCat(task.id(), " has not run yet: it was found as wanted, or waits"));
     }
     auto client = ClientOf(task.node());
-    if (client == nullptr)
-      return absl::UnavailableError(absl::StrCat(task.node(), " is not known any more"));
-    return client->WatchLog(task.operation(), request.follow(), cancellation, write);
+    if (client == nullptr) {
+      return absl::NotFoundError(absl::StrCat(
+          task.node(), " was removed from the fleet, and the log of ", task.id(), " with it"));
+    }
+    return AgentsAnswer(task.node(),
+                        client->WatchLog(task.operation(), request.follow(), cancellation, write));
   }
   return absl::NotFoundError(
       absl::StrCat("no task \"", request.task(), "\"; there is ", absl::StrJoin(known, ", ")));

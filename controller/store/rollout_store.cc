@@ -108,6 +108,17 @@ absl::Status SaveRevision(sqlite::Database& database, const std::string& rollout
       .Run();
 }
 
+// OK when there is a rollout of that name, or an event of one that there was.
+absl::Status CheckName(sqlite::Database& database, const std::string& rollout) {
+  ASSIGN_OR_RETURN(sqlite::Statement get, database.Prepare(R"sql(
+    SELECT 1 FROM rollouts WHERE name = ?1
+    UNION ALL SELECT 1 FROM events WHERE rollout = ?1 LIMIT 1)sql"));
+  get.BindText(1, rollout);
+  ASSIGN_OR_RETURN(const bool found, get.Step());
+  if (found) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("no rollout \"", rollout, "\", and no event of one"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RolloutStore>> RolloutStore::Open(const std::string& path) {
@@ -225,7 +236,7 @@ absl::StatusOr<v1::ListEventsReply> RolloutStore::ListEvents(const v1::ListEvent
   reply.set_next(request.after());
   while (true) {
     ASSIGN_OR_RETURN(const bool found, get.Step());
-    if (!found) return reply;
+    if (!found) break;
     v1::Event& event = *reply.add_events();
     event.set_id(static_cast<uint64_t>(get.Int(0)));
     *event.mutable_time() = ToTimestamp(FromMicros(get.Int(1)));
@@ -236,6 +247,10 @@ absl::StatusOr<v1::ListEventsReply> RolloutStore::ListEvents(const v1::ListEvent
     event.set_message(get.Text(6));
     reply.set_next(event.id());
   }
+  if (reply.events().empty() && !request.rollout().empty()) {
+    RETURN_IF_ERROR(CheckName(reader_, request.rollout()));
+  }
+  return reply;
 }
 
 }  // namespace npufleet::store

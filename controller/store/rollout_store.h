@@ -48,6 +48,8 @@ class RolloutStore {
 
   // Threadsafe.
   absl::StatusOr<v1::ListRevisionsReply> ListRevisions(const std::string& rollout);
+  // NotFound: neither a rollout nor any event, before `after` either, has the name that is asked
+  // for.
   absl::StatusOr<v1::ListEventsReply> ListEvents(const v1::ListEventsRequest& request);
 
   absl::Status BackUp(const std::string& path) { return database_.BackUp(path); }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Event logs of unknown origin: what is read can be written, read again and replayed.
-#include "controller/store/event_log.h"
-
 #include "absl/strings/match.h"
+#include "controller/store/event_log.h"
 #include "controller/store/replay.h"
 #include "tests/fuzz/require.h"
 

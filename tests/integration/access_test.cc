@@ -115,6 +115,8 @@ TEST_F(AccessTest, AViewerMayLookAndEveryChangeIsPermissionDenied) {
   v1::Rollout rollout;
   v1::RebootNodeRequest reboot;
   reboot.set_name("node-a");
+  v1::RemoveNodeRequest leave;
+  leave.set_name("node-a");
   v1::NodeStatus node;
   v1::CreateJoinTokenRequest admit;
   admit.set_node("node-b");
@@ -123,6 +125,7 @@ TEST_F(AccessTest, AViewerMayLookAndEveryChangeIsPermissionDenied) {
                                      viewer->DeleteDeployment(Context().get(), remove, &rollout),
                                      viewer->ControlRollout(Context().get(), control, &rollout),
                                      viewer->RebootNode(Context().get(), reboot, &node),
+                                     viewer->RemoveNode(Context().get(), leave, &node),
                                      viewer->CreateJoinToken(Context().get(), admit, &token)}) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED) << status.error_message();
   }

@@ -78,6 +78,37 @@ TEST_F(BadSpecTest, BadIndentationIsPlaced) {
               MatchesRegex("FILE:[0-9]+:[0-9]+: [^\n]*tab[^\n]*\n"));
 }
 
+TEST_F(BadSpecTest, AValueAboveIndentedLinesIsPlacedAtTheValue) {
+  EXPECT_THAT(Refused(With(good_, "metadata:\n", "metadata: foo\n")),
+              MatchesRegex("FILE:[0-9]+:11: \"metadata\" has the value \"foo\", and line [0-9]+ is "
+                           "indented as a part of it[^\n]*\n"));
+}
+
+TEST_F(BadSpecTest, AMissingApiVersionIsSaidToBeMissing) {
+  EXPECT_THAT(Refused(With(good_, "apiVersion: npufleet/v1\n", "")),
+              StartsWith("FILE:1:1: apiVersion: missing: npufleet/v1\n"));
+}
+
+TEST_F(BadSpecTest, ANodeThatSpecInitCannotUseIsRefusedAtOnce) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"node-a=1", "--node node-a=1: \"1\" is no IPv4 address"},
+      {"Node_A=192.168.0.15", "\"Node_A\" is no name of a node"},
+      {"node-a=192.168.0.15,", "no network interface after the comma"},
+      {"node-a=192.168.0.15,eth0,eth1,eth2,eth3", "is no name of a network interface"},
+  };
+  for (const auto& [node, why] : wrong) {
+    const CtlProgram::Result result = ctl_->Run({"spec", "init", "--node", node});
+    EXPECT_EQ(result.exit_code, 2) << node;
+    EXPECT_EQ(result.out, "") << node;
+    EXPECT_THAT(result.err, HasSubstr(why)) << node;
+  }
+  const CtlProgram::Result result = ctl_->Run({"spec", "init", "--node", "a=192.168.0.15,eth0"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out,
+              AllOf(StartsWith("# yaml-language-server: $schema=deployment.schema.json\n"),
+                    HasSubstr("ctl spec schema > deployment.schema.json")));
+}
+
 TEST_F(BadSpecTest, ParallelSizesThatAreNotTheChipsNameBothSides) {
   EXPECT_THAT(Refused(With(good_, "tensorParallelSize: 4", "tensorParallelSize: 3")),
               AllOf(MatchesRegex("FILE:[0-9]+:[0-9]+: .*\n"), HasSubstr("tensorParallelSize"),

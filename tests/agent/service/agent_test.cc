@@ -14,17 +14,17 @@
 #include "absl/synchronization/notification.h"
 #include "common/time_conversion.h"
 #include "tests/agent/operations/fake_verb.h"
-#include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/fake_host.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace npufleet::service {
 namespace {
 
+using fakes::TemporaryFolder;
 using operations::Absent;
 using operations::FakeVerbs;
 using operations::Present;
 using operations::SubjectOf;
-using fakes::TemporaryFolder;
 
 constexpr char kTask[] = "driver@node-a";
 

@@ -72,6 +72,19 @@ TEST_F(JoinTest, KeepsWhereToRenew) {
   EXPECT_EQ(host::TextOf(body_, "node"), "node-b");
 }
 
+TEST_F(JoinTest, TheNodeIsCalledWhatItsCertificateSays) {
+  ASSERT_TRUE(JoinFleet().ok());
+  EXPECT_EQ(JoinedName(folder_.path()).value(), "node-b");
+}
+
+TEST_F(JoinTest, ANodeThatHasNotJoinedIsToldHow) {
+  const absl::Status missing = JoinedName(folder_.path()).status();
+  EXPECT_EQ(missing.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(missing.message()),
+              HasSubstr("this node has not joined: npufleet-agent join --controller"));
+  EXPECT_THAT(std::string(missing.message()), HasSubstr(folder_.path() + "/ca.pem"));
+}
+
 TEST_F(JoinTest, BeforeTwoThirdsOfItsLifeACertificateIsLeftAlone) {
   ASSERT_TRUE(JoinFleet().ok());
   const absl::StatusOr<bool> renewed =

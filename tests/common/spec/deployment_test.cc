@@ -6,7 +6,9 @@
 
 #include <functional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "google/protobuf/util/message_differencer.h"
@@ -15,9 +17,15 @@
 namespace npufleet::spec {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 v1::Deployment Reference() {
   absl::StatusOr<v1::Deployment> deployment = ParseDeployment(FilledReferenceSpec(), "reference");
@@ -49,6 +57,35 @@ TEST(ReferenceSpecTest, IsRefusedForItsThreeMissingDigestsByLine) {
                       "^q\\.yaml:[0-9]+:7: spec\\.driver\\.driver\\.sha256: missing: plain http"),
                   HasSubstr("spec.driver.firmware.sha256: missing"),
                   HasSubstr("spec.image.sources[0].archive.sha256: missing")));
+}
+
+// The text with each line of comment that begins with `key` made a part of it, and what is indented
+// below it.
+std::string Uncommented(const std::string& text, const std::string& key) {
+  std::vector<std::string> lines = absl::StrSplit(text, '\n');
+  bool is_inside = false;
+  for (std::string& line : lines) {
+    const size_t hash = line.find_first_not_of(' ');
+    const bool is_comment = hash != std::string::npos && line.substr(hash, 2) == "# ";
+    is_inside = is_comment && (absl::StartsWith(line.substr(hash + 2), key) ||
+                               (is_inside && absl::StartsWith(line.substr(hash + 2), "  ")));
+    if (is_inside) line.erase(hash, 2);
+  }
+  return absl::StrJoin(lines, "\n");
+}
+
+TEST(ReferenceSpecTest, ItsCommentedPartsAreFieldsOfTheRunbooksValues) {
+  std::string text = Uncommented(FilledReferenceSpec(), "obsutil:");
+  absl::StatusOr<v1::Deployment> deployment =
+      ParseDeployment(Uncommented(text, "- modelers:"), "q.yaml");
+  ASSERT_TRUE(deployment.ok()) << deployment.status();
+  const v1::Obsutil& obsutil = deployment->spec().obsutil();
+  EXPECT_EQ(obsutil.version(), "5.7.3");
+  EXPECT_EQ(obsutil.archive().url(),
+            "https://obs-community.obs.cn-north-1.myhuaweicloud.com/obsutil/current/"
+            "obsutil_linux_arm64.tar.gz");
+  EXPECT_EQ(obsutil.endpoint(), "obs.cn-east-292.mygaoxinai.com");
+  EXPECT_TRUE(deployment->spec().model().sources(2).has_modelers());
 }
 
 TEST(ReferenceSpecTest, WritesAllDefaultsOutExceptTheHubs) {
@@ -129,11 +166,13 @@ TEST(ValidateTest, HeadsAndAddresses) {
       ElementsAre("spec.nodes[1].address: node-a and node-b both have the address 192.168.0.15"));
   EXPECT_THAT(Violations([](auto& spec) { spec.mutable_nodes(1)->set_name("node-a"); }),
               ElementsAre("spec.nodes[1].name: nodes 0 and 1 are both named node-a"));
-  EXPECT_THAT(
-      Violations([](auto& spec) { spec.mutable_nodes(1)->clear_nic(); }),
-      ElementsAre(HasSubstr("spec.nodes[1].nic: needs the network interface of 192.168.0.21")));
+  EXPECT_THAT(Violations([](auto& spec) { spec.mutable_nodes(1)->clear_nic(); }),
+              ElementsAre("spec.nodes[1].nic: missing: the network interface of 192.168.0.21 (15 "
+                          "characters at most)"));
+  EXPECT_THAT(Violations([](auto& spec) { spec.mutable_nodes(1)->clear_address(); }),
+              ElementsAre("spec.nodes[1].address: missing: the node's own IPv4 address"));
   for (const char* bad :
-       {"", "fe80::1", "192.168.0.256", "192.168.0", "192.168.0.021", "0.0.0.0", "host"}) {
+       {"fe80::1", "192.168.0.256", "192.168.0", "192.168.0.021", "0.0.0.0", "host"}) {
     EXPECT_THAT(Violations([&](auto& spec) { spec.mutable_nodes(1)->set_address(bad); }),
                 ElementsAre(HasSubstr("spec.nodes[1].address: needs the node's own IPv4 address")))
         << bad;
@@ -246,10 +285,38 @@ TEST(ValidateTest, EngineFlagsAgainstTheVersion) {
       ElementsAre(HasSubstr("needs ray, not \"mp\"")));
 }
 
+TEST(ValidateTest, WhatIsNotThereIsSaidToBeMissing) {
+  std::vector<std::string> lines;
+  for (const Violation& violation : Validate(v1::Deployment())) {
+    lines.push_back(absl::StrCat(violation.path, ": ", violation.message));
+    EXPECT_THAT(violation.message, Not(HasSubstr("not \"\""))) << violation.path;
+  }
+  EXPECT_THAT(lines, IsSupersetOf({"apiVersion: missing: npufleet/v1", "kind: missing: Deployment",
+                                   "spec.image.name: missing: NAME:TAG",
+                                   "spec.container.name: missing: letters, digits, '_', '.' and "
+                                   "'-'"}));
+  EXPECT_THAT(lines, Contains(StartsWith("metadata.name: missing: lower-case letters")));
+}
+
 TEST(ValidateTest, AnEmptyDeploymentNamesEverythingThatIsMissing) {
   EXPECT_GT(Validate(v1::Deployment()).size(), 8);
   EXPECT_FALSE(ToStatus(Validate(v1::Deployment())).ok());
   EXPECT_TRUE(ToStatus({}).ok());
+}
+
+// What YAML makes of one item a column too far left: the first swallows all others.
+TEST(ParseDeploymentTest, AListThatOneItemSwallowedIsOneErrorWithAHint) {
+  const std::string hint =
+      "; if its \" - \" begins a list item, check the indentation: all items begin in one column";
+  EXPECT_THAT(FileErrors(absl::StrReplaceAll(FilledReferenceSpec(),
+                                             {{"      - /dev/davinci0", "     - /dev/davinci0"}})),
+              ElementsAre(AllOf(HasSubstr("spec.container.devices[0]: needs a path under /dev, not "
+                                          "\"/dev/davinci0 - /dev/davinci1 - "),
+                                EndsWith(hint))));
+  EXPECT_THAT(FileErrors(absl::StrReplaceAll(
+                  FilledReferenceSpec(), {{"      - /usr/local/dcmi", "     - /usr/local/dcmi"}})),
+              ElementsAre(AllOf(HasSubstr("spec.container.volumes[0]: needs SOURCE:TARGET"),
+                                EndsWith(hint))));
 }
 
 TEST(ParseDeploymentTest, ViolationsArePlacedInTheFile) {

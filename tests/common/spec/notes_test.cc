@@ -13,6 +13,8 @@ namespace {
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 // The runbook's engine, at a version of its image.
 v1::Deployment RunbookAt(const std::string& tag) {
@@ -65,6 +67,21 @@ TEST(NotesTest, OfReleasesWithoutTheRunbooksFlags) {
   v1::Deployment with_v1 = RunbookAt("v0.12.0");
   (*with_v1.mutable_spec()->mutable_engine()->mutable_environment())["VLLM_USE_V1"] = "1";
   EXPECT_THAT(Notes(with_v1), Contains(HasSubstr("VLLM_USE_V1 has no effect")));
+}
+
+TEST(NotesTest, AnObsSourceWithoutObsutilIsSaidAndWhatToSet) {
+  v1::Deployment deployment = RunbookAt("v0.8.4rc2-openeuler");
+  v1::DeploymentSpec& spec = *deployment.mutable_spec();
+  spec.mutable_image()->add_sources()->set_registry("quay.io/ascend/vllm-ascend:v0.8.4rc2");
+  spec.mutable_image()->add_sources()->set_obs("obs://docker/vllm-ascend-0.8.4rc2.tar.gz");
+  EXPECT_THAT(Notes(deployment),
+              Contains("image.sources[1] is skipped: an obs source needs obsutil; set "
+                       "obsutil.version, .archive, .endpoint and .credentialsFile (runbook 2.3)"));
+  spec.mutable_model()->add_sources()->set_obs("obs://bigmodel/Qwen3-235B-A22B/");
+  EXPECT_THAT(Notes(deployment),
+              Contains(StartsWith("image.sources[1], model.sources[0] are skipped: ")));
+  spec.mutable_obsutil()->set_version("5.7.3");
+  EXPECT_THAT(Notes(deployment), Not(Contains(HasSubstr("skipped"))));
 }
 
 TEST(NotesTest, ATagWithoutAVersionIsSaid) {

@@ -15,7 +15,9 @@
 namespace npufleet::spec {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -148,6 +150,34 @@ TEST(YamlTest, BadIndentationIsPlaced) {
   EXPECT_THAT(Errors("spec:\n  ray: x: y\n"),
               ElementsAre(StartsWith("f.yaml:2:9: a \": \" where none can be")));
   EXPECT_THAT(Errors("spec:\n  ray: {port: 1\n"), ElementsAre(HasSubstr("without its \"}\"")));
+}
+
+TEST(YamlTest, AValueWithLinesBelowItIsSaidWhereTheValueIs) {
+  for (const char* value : {"foo", "foo  # mine"}) {
+    EXPECT_THAT(
+        Errors(absl::StrCat("kind: Deployment\nmetadata: ", value, "\n  name: demo\n")),
+        ElementsAre("f.yaml:2:11: \"metadata\" has the value \"foo\", and line 3 is indented "
+                    "as a part of it: remove the value, or indent that line like this one"));
+  }
+  EXPECT_THAT(
+      Errors("spec:\n  nodes:\n    - name: node-a\n        nic: eth0\n"),
+      ElementsAre(StartsWith("f.yaml:3:13: \"name\" has the value \"node-a\", and line 4")));
+  // Nothing is wrong above these.
+  EXPECT_THAT(Errors("spec:\n  ray: # x\n    port: 1: 2\n"),
+              ElementsAre(StartsWith("f.yaml:3:12: a \": \" where none can be")));
+  EXPECT_THAT(Errors("spec:\n  - a: b\n    c: d: e\n"),
+              ElementsAre(StartsWith("f.yaml:3:9: a \": \" where none can be")));
+}
+
+TEST(YamlTest, AScalarThatHoldsItemsHintsAtTheIndentation) {
+  EXPECT_THAT(Errors("spec:\n  visibleChips:\n   - 0\n    - 1\n"),
+              ElementsAre(AllOf(StartsWith("f.yaml:3:6: spec.visibleChips[0] needs a whole number, "
+                                           "not \"0 - 1\""),
+                                EndsWith("check the indentation: all items begin in one column"))));
+  EXPECT_THAT(Errors("spec:\n  nodes: none\n    - a\n"),
+              ElementsAre(AllOf(StartsWith("f.yaml:2:10: spec.nodes needs a list (- item), not "
+                                           "\"none - a\""),
+                                EndsWith("check the indentation: all items begin in one column"))));
 }
 
 TEST(YamlTest, TabsInTheIndentationAreErrors) {

@@ -54,13 +54,16 @@ class FakeView : public runtime::View {
     absl::MutexLock lock(&mutex_);
     v1::ListEventsReply reply;
     reply.set_next(request.after());
+    bool known = request.rollout().empty() || rollouts_.count(request.rollout()) > 0;
     for (const v1::Event& event : events_) {
-      if (event.id() <= request.after()) continue;
       if (!request.rollout().empty() && event.rollout() != request.rollout()) continue;
+      known = true;
+      if (event.id() <= request.after()) continue;
       if (reply.events_size() == static_cast<int>(request.page_size())) break;
       *reply.add_events() = event;
       reply.set_next(event.id());
     }
+    if (!known) return absl::NotFoundError("no rollout \"" + request.rollout() + "\"");
     return reply;
   }
   absl::StatusOr<v1::ListNodesReply> ListNodes() override { return nodes; }

@@ -132,6 +132,17 @@ TEST_F(RestTest, EventsFollowACursor) {
               ElementsAre("2", "4"));
 }
 
+TEST_F(RestTest, EventsOfARolloutThatNeverWasAreNotFound) {
+  ExpectError(Get("/api/v1/events", {{"rollout", "nobody"}}), 404, "NOT_FOUND",
+              "no rollout \"nobody\"");
+  EXPECT_THAT(Names(Ok("/api/v1/events", {{"rollout", "gamma"}})["events"], "id"), IsEmpty());
+  view_.AddEvent("deleted", "6");
+  EXPECT_THAT(Names(Ok("/api/v1/events", {{"rollout", "deleted"}})["events"], "id"),
+              ElementsAre("6"));
+  EXPECT_THAT(Names(Ok("/api/v1/events", {{"rollout", "deleted"}, {"after", "6"}})["events"], "id"),
+              IsEmpty());
+}
+
 TEST_F(RestTest, BadParametersAreNamed) {
   const std::string invalid = "INVALID_ARGUMENT";
   for (const char* size : {"", "0", "-1", "1001", "ten", "1x"}) {

@@ -160,6 +160,7 @@ TEST_F(ServiceTest, AViewerReadsAndChangesNothing) {
   EXPECT_EQ(viewer->DeleteDeployment(Context().get(), {}, &rollout).error_code(), denied);
   EXPECT_EQ(viewer->ControlRollout(Context().get(), {}, &rollout).error_code(), denied);
   EXPECT_EQ(viewer->RebootNode(Context().get(), {}, &node).error_code(), denied);
+  EXPECT_EQ(viewer->RemoveNode(Context().get(), {}, &node).error_code(), denied);
   EXPECT_EQ(CreateToken(*viewer, &token).error_code(), denied);
   EXPECT_THAT(control_.calls(), IsEmpty());
 }
@@ -168,6 +169,9 @@ TEST_F(ServiceTest, AnOperatorChangesRolloutsAndAdmitsNobody) {
   const auto an_operator = As("operator");
   std::string token;
   EXPECT_TRUE(Apply(*an_operator).ok());
+  v1::NodeStatus node;
+  EXPECT_EQ(an_operator->RemoveNode(Context().get(), {}, &node).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_EQ(CreateToken(*an_operator, &token).error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(control_.calls(), ElementsAre("apply qwen by some-operator"));
 }
@@ -258,6 +262,26 @@ TEST_F(ServiceTest, WatchEventsSendsEachEventOnceInOrder) {
   ASSERT_TRUE(stream->Read(&event));
   EXPECT_EQ(event.id(), 51u);
   context->TryCancel();
+}
+
+TEST_F(ServiceTest, EventsOfARolloutThatNeverWasAreNotFound) {
+  view_.AddEvent("deleted", "1");
+  const auto viewer = As("viewer");
+  v1::ListEventsRequest request;
+  request.set_rollout("deleted");
+  v1::ListEventsReply reply;
+  EXPECT_TRUE(viewer->ListEvents(Context().get(), request, &reply).ok());
+  EXPECT_EQ(reply.events_size(), 1);
+  request.set_rollout("nobody");
+  const grpc::Status listed = viewer->ListEvents(Context().get(), request, &reply);
+  EXPECT_EQ(listed.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(listed.error_message(), HasSubstr("nobody"));
+
+  const auto context = Context();
+  auto stream = viewer->WatchEvents(context.get(), request);
+  v1::Event event;
+  EXPECT_FALSE(stream->Read(&event));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_F(ServiceTest, AWatcherThatIsStillThereDoesNotKeepTheServerFromStopping) {

@@ -5,10 +5,15 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "controller/ctl/command_line.h"
 #include "nlohmann/json.hpp"
 #include "tests/common/spec/reference_spec.h"
@@ -17,11 +22,13 @@
 namespace npufleet::ctl {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 v1::Rollout RolloutIn(v1::Rollout::Phase phase, v1::Task::State task_state, uint64_t change = 0) {
   v1::Rollout rollout;
@@ -59,6 +66,36 @@ class CtlTest : public ::testing::Test {
     std::string path = absl::StrCat(::testing::TempDir(), "/ctl_test_", getpid(), ".yaml");
     std::ofstream(path) << text;
     return path;
+  }
+
+  // The commands that the help of `path` lists.
+  std::vector<std::string> CommandsIn(std::vector<std::string> path) {
+    path.push_back("--help");
+    EXPECT_EQ(RunAlone(path), ExitCode::kDone) << err_;
+    std::vector<std::string> names;
+    const size_t begin = out_.find("\nSubcommands:\n");
+    if (begin == std::string::npos) return names;
+    const std::vector<std::string> lines = absl::StrSplit(out_.substr(begin + 1), '\n');
+    for (size_t i = 1; absl::StartsWith(lines[i], "  "); ++i) {
+      const std::vector<std::string> words = absl::StrSplit(lines[i], ' ', absl::SkipEmpty());
+      names.push_back(words[0]);
+    }
+    return names;
+  }
+  // All commands, groups included, as their words: {rollout}, {rollout, apply}, …
+  std::vector<std::vector<std::string>> AllCommands() {
+    std::vector<std::vector<std::string>> all;
+    std::vector<std::vector<std::string>> open = {{}};
+    while (!open.empty()) {
+      const std::vector<std::string> path = open.back();
+      open.pop_back();
+      for (const std::string& name : CommandsIn(path)) {
+        all.push_back(path);
+        all.back().push_back(name);
+        open.push_back(all.back());
+      }
+    }
+    return all;
   }
 
   FakeController controller_;
@@ -188,6 +225,24 @@ TEST_F(CtlTest, NoControllerIsUnreachable) {
             ExitCode::kUnreachable);
 }
 
+TEST_F(CtlTest, AControllerThatIsBusyIsReached) {
+  controller_.status = {grpc::StatusCode::UNAVAILABLE,
+                        "the controller is busy or cannot write its store"};
+  EXPECT_EQ(Run({"rollout", "retry", "q"}), ExitCode::kUnreachable);
+  EXPECT_THAT(err_, StartsWith("ctl: the controller is busy or cannot write its store\n"));
+  EXPECT_THAT(err_, HasSubstr("ask again in a moment"));
+  EXPECT_THAT(err_, Not(HasSubstr("not reachable")));
+  EXPECT_EQ(Run({"rollout", "logs", "q", "driver@node-a"}), ExitCode::kUnreachable);
+  EXPECT_THAT(err_, Not(HasSubstr("not reachable")));
+}
+
+TEST_F(CtlTest, AConnectionThatIsLostInTheCallIsNoAnswer) {
+  LostController lost;
+  EXPECT_EQ(RunAlone({"version", "--insecure-loopback", lost.address()}), ExitCode::kUnreachable);
+  EXPECT_THAT(err_, HasSubstr("the controller is not reachable: "));
+  EXPECT_THAT(err_, Not(HasSubstr("failed to connect"))) << "it was there";
+}
+
 TEST_F(CtlTest, PlaintextIsForLoopbackOnly) {
   for (const char* address : {"192.0.2.1:7600", "127.example.com:7600", "controller:7600"}) {
     EXPECT_EQ(RunAlone({"node", "list", "--insecure-loopback", address}), ExitCode::kUsage)
@@ -212,6 +267,55 @@ TEST_F(CtlTest, ControlsSendTheirVerb) {
   EXPECT_THAT(controller_.calls(),
               ElementsAre("RETRY q ", "RESTART q docker@node-b", "PAUSE q ", "RESUME q ",
                           "CANCEL q ", "delete q", "reboot node-b"));
+}
+
+TEST_F(CtlTest, RebootSaysWhatComesNext) {
+  EXPECT_EQ(Run({"node", "reboot", "node-b"}), ExitCode::kDone);
+  EXPECT_EQ(out_,
+            "node-b: will reboot; its rollout goes on by itself afterwards\n"
+            "  ctl rollout watch q\n  ctl node show node-b\n");
+}
+
+TEST_F(CtlTest, JsonHasZeroesAndNoReadingThatNobodyTook) {
+  v1::NodeStatus& node = *controller_.nodes.add_nodes();
+  node.set_name("node-a");
+  v1::Chip& chip = *node.mutable_inventory()->add_chips();
+  chip.set_temperature_celsius(0);
+  EXPECT_EQ(Run({"npu", "-o", "json"}), ExitCode::kDone) << err_;
+  const auto json = nlohmann::json::parse(out_);
+  EXPECT_EQ(json["nodes"][0]["connected"], false);
+  const auto& shown = json["nodes"][0]["inventory"]["chips"][0];
+  EXPECT_EQ(shown["npu"], 0);
+  EXPECT_EQ(shown["health"], "HEALTH_UNKNOWN");
+  EXPECT_EQ(shown["temperatureCelsius"], 0);
+  EXPECT_EQ(shown["errorCodes"].size(), 0u);
+  for (const char* reading : {"powerWatts", "hbmUsedMib", "aicorePercent", "physicalId"})
+    EXPECT_FALSE(shown.contains(reading)) << reading;
+  EXPECT_FALSE(json["nodes"][0].contains("lastSeen"));
+}
+
+TEST_F(CtlTest, NodesNpusAndRevisionsAreShown) {
+  v1::NodeStatus& node = *controller_.nodes.add_nodes();
+  node.set_name("node-a");
+  node.set_boot_id("boot-1");
+  v1::Chip& chip = *node.mutable_inventory()->add_chips();
+  chip.set_npu(3);
+  chip.set_name("910B3");
+  chip.set_health(v1::Chip::OK);
+  EXPECT_EQ(Run({"npu"}), ExitCode::kDone) << err_;
+  EXPECT_THAT(out_, ContainsRegex("node-a +3 +0 +910B3 +ok"));
+  EXPECT_EQ(Run({"node", "list"}), ExitCode::kDone) << err_;
+  EXPECT_THAT(out_, ContainsRegex("node-a .*1/1 ok"));
+  EXPECT_EQ(Run({"node", "show", "node-a"}), ExitCode::kDone) << err_;
+  EXPECT_THAT(out_, HasSubstr("boot id   boot-1\n"));
+  EXPECT_THAT(out_, HasSubstr("910B3"));
+  EXPECT_EQ(Run({"node", "show", "node-c"}), ExitCode::kFailed);
+  EXPECT_EQ(err_, "ctl: no node node-c; known are: node-a\n");
+  v1::Revision& revision = *controller_.revisions.add_revisions();
+  revision.set_revision(4);
+  revision.set_author("alice");
+  EXPECT_EQ(Run({"rollout", "history", "q"}), ExitCode::kDone) << err_;
+  EXPECT_THAT(out_, ContainsRegex("4 .*alice"));
 }
 
 TEST_F(CtlTest, SpecInitAsksTheControllerUnlessAddressesAreGiven) {
@@ -330,57 +434,71 @@ TEST_F(CtlTest, TokensStandAloneOnTheirLine) {
 TEST_F(CtlTest, VersionNamesBothSides) {
   EXPECT_EQ(Run({"version"}), ExitCode::kDone);
   EXPECT_EQ(out_, "ctl         0.1.0 (abc)\ncontroller  9.9 (abc), epoch 0\n");
+  EXPECT_EQ(Run({"version", "-o", "json"}), ExitCode::kDone);
+  auto json = nlohmann::json::parse(out_);
+  EXPECT_EQ(json["ctl"]["version"], "0.1.0");
+  EXPECT_EQ(json["controller"]["version"], "9.9");
+  EXPECT_EQ(RunAlone({"version", "-o", "json", "--insecure-loopback", "127.0.0.1:1"}),
+            ExitCode::kUnreachable);
+  json = nlohmann::json::parse(out_);
+  EXPECT_EQ(json["ctl"]["commit"], "abc");
+  EXPECT_FALSE(json.contains("controller"));
+  EXPECT_EQ(RunAlone({"--version"}), ExitCode::kDone);
+  EXPECT_EQ(out_, "ctl 0.1.0 (abc)\n");
 }
 
 TEST_F(CtlTest, WrongCommandLinesAreUsage) {
   EXPECT_EQ(RunAlone({}), ExitCode::kUsage);
+  EXPECT_THAT(err_, StartsWith("ctl: a command is missing; ctl has rollout, node, "));
   EXPECT_EQ(RunAlone({"rollout", "statsu"}), ExitCode::kUsage);
   EXPECT_EQ(err_, "ctl: no command \"statsu\" in rollout; did you mean \"status\"?\n");
   EXPECT_EQ(RunAlone({"rollout", "apply"}), ExitCode::kUsage);
   EXPECT_EQ(RunAlone({"node", "list", "-o", "xml"}), ExitCode::kUsage);
   EXPECT_EQ(RunAlone({"rollout", "apply", "-f", "-", "--timeout", "soon"}), ExitCode::kUsage);
   EXPECT_THAT(err_, HasSubstr("needs a duration like 30s"));
+  EXPECT_EQ(RunAlone({"-o", "json", "nod", "list"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "ctl: no command \"nod\" in ctl; did you mean \"node\"?\n");
+  EXPECT_EQ(RunAlone({"rollout", "apply", "--fiel=x"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "ctl: no option \"--fiel\" of ctl rollout apply; did you mean --file?\n");
+  EXPECT_EQ(RunAlone({"node", "list", "--confg", "x"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "ctl: no option \"--confg\" of ctl node list; did you mean --config?\n");
+  EXPECT_EQ(RunAlone({"npu", "b", "a"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "ctl: ctl npu does not take \"b a\"; see ctl npu --help\n");
+  EXPECT_EQ(RunAlone({"chat", "write", "a", "haiku"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "ctl: the prompt is one argument: quote it, as in ctl chat \"write a haiku\"\n");
 }
 
-TEST_F(CtlTest, HelpOfEachCommandHasExamples) {
-  for (std::vector<std::string> command :
-       std::vector<std::vector<std::string>>{{"rollout", "apply"},
-                                             {"rollout", "plan"},
-                                             {"rollout", "status"},
-                                             {"rollout", "watch"},
-                                             {"rollout", "history"},
-                                             {"rollout", "logs"},
-                                             {"rollout", "events"},
-                                             {"rollout", "replay"},
-                                             {"rollout", "retry"},
-                                             {"rollout", "undo"},
-                                             {"rollout", "explain"},
-                                             {"spec", "init"},
-                                             {"node", "remove"},
-                                             {"rollout", "restart"},
-                                             {"rollout", "pause"},
-                                             {"rollout", "resume"},
-                                             {"rollout", "cancel"},
-                                             {"rollout", "delete"},
-                                             {"node", "list"},
-                                             {"node", "show"},
-                                             {"node", "reboot"},
-                                             {"npu"},
-                                             {"chat"},
-                                             {"token", "create"},
-                                             {"spec", "validate"},
-                                             {"spec", "schema"},
-                                             {"version"},
-                                             {"completion"}}) {
+TEST_F(CtlTest, HelpIsACommandToo) {
+  EXPECT_EQ(RunAlone({"--help"}), ExitCode::kDone);
+  std::string help = out_;
+  EXPECT_THAT(help, Not(HasSubstr("insecure")));
+  EXPECT_EQ(RunAlone({"help"}), ExitCode::kDone);
+  EXPECT_EQ(out_, help);
+  EXPECT_EQ(RunAlone({"rollout", "apply", "--help"}), ExitCode::kDone);
+  help = out_;
+  EXPECT_EQ(RunAlone({"help", "rollout", "apply"}), ExitCode::kDone);
+  EXPECT_EQ(out_, help);
+  EXPECT_EQ(RunAlone({"help", "rolout"}), ExitCode::kUsage);
+  EXPECT_EQ(err_, "ctl: no command \"rolout\" in ctl; did you mean \"rollout\"?\n");
+}
+
+TEST_F(CtlTest, HelpOfEachCommandHasExamplesAndNamesTheGlobalOptions) {
+  const std::vector<std::vector<std::string>> commands = AllCommands();
+  EXPECT_THAT(commands, Contains(ElementsAre("rollout")));
+  EXPECT_THAT(commands, Contains(ElementsAre("rollout", "apply")));
+  EXPECT_THAT(commands, Contains(ElementsAre("completion")));
+  for (std::vector<std::string> command : commands) {
+    const std::string name = absl::StrJoin(command, " ");
     command.push_back("--help");
     EXPECT_EQ(RunAlone(command), ExitCode::kDone);
-    EXPECT_THAT(out_, HasSubstr("Examples:\n  ")) << command[0];
+    EXPECT_THAT(out_, HasSubstr("Examples:\n  ")) << name;
+    EXPECT_THAT(out_, HasSubstr("\nWith every command: -o table|json|yaml, --config FILE")) << name;
   }
 }
 
 TEST_F(CtlTest, ConfigurationErrorsNameTheFile) {
   EXPECT_EQ(RunAlone({"node", "list", "--config", "/nowhere/config.yaml"}), ExitCode::kUsage);
-  EXPECT_EQ(err_, "ctl: /nowhere/config.yaml cannot be read\n");
+  EXPECT_EQ(err_, "ctl: /nowhere/config.yaml cannot be read: No such file or directory\n");
   std::string file = SpecFile("controller: 127.0.0.1:7600\ncertifcate: x\n");
   EXPECT_EQ(RunAlone({"node", "list", "--config", file}), ExitCode::kUsage);
   EXPECT_THAT(err_, HasSubstr(":2: unknown key \"certifcate\""));
@@ -389,10 +507,37 @@ TEST_F(CtlTest, ConfigurationErrorsNameTheFile) {
   EXPECT_THAT(err_, HasSubstr("/ca.pem"));
 }
 
+TEST_F(CtlTest, AConfigurationThatMayNotBeReadIsNamed) {
+  if (std::filesystem::exists("/etc/npufleet/ctl/config.yaml")) GTEST_SKIP() << "it is found";
+  const std::string home = absl::StrCat(::testing::TempDir(), "/ctl_home_", getpid());
+  std::filesystem::create_directories(home + "/.npufleet");
+  std::ofstream(home + "/.npufleet/config.yaml") << "controller: 127.0.0.1:7600\n";
+  std::filesystem::permissions(home, std::filesystem::perms::none);
+  const char* former = std::getenv("HOME");
+  const std::string former_home = former == nullptr ? "" : former;
+  setenv("HOME", home.c_str(), 1);
+  const uid_t user = geteuid();
+  if (user == 0) {  // who may read everything
+    ASSERT_EQ(seteuid(65534), 0);
+  }
+  const absl::Status status = FindConfig("").status();
+  ASSERT_EQ(seteuid(user), 0);
+  setenv("HOME", former_home.c_str(), 1);
+  std::filesystem::permissions(home, std::filesystem::perms::owner_all);
+  std::filesystem::remove_all(home);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(home + "/.npufleet/config.yaml (not readable by you: sudo?) or /etc"));
+}
+
 TEST_F(CtlTest, SpecValidateNeedsNoController) {
   std::string file = SpecFile(spec::FilledReferenceSpec());
   EXPECT_EQ(RunAlone({"spec", "validate", "-f", file}), ExitCode::kDone);
   EXPECT_THAT(out_, HasSubstr(": ok\nnote: ray start gets"));
+  input_ = spec::FilledReferenceSpec();
+  EXPECT_EQ(RunAlone({"spec", "validate", "-f", "-"}), ExitCode::kDone);
+  EXPECT_THAT(out_, StartsWith("stdin: ok\n"));
+  EXPECT_EQ(RunAlone({"spec", "validate", "-f", ::testing::TempDir()}), ExitCode::kUsage);
+  EXPECT_THAT(err_, HasSubstr(": is a directory"));
   EXPECT_EQ(RunAlone({"spec", "schema"}), ExitCode::kDone);
   EXPECT_EQ(out_, spec::ReadSourceFile("deploy/specs/deployment.schema.json"));
 }
@@ -449,16 +594,57 @@ TEST_F(CtlTest, ReplayOfABadFileNamesTheLine) {
   EXPECT_THAT(err_, HasSubstr("stdin:1: no JSON"));
   EXPECT_THAT(err_, Not(HasSubstr("\x1b")));
   EXPECT_EQ(RunAlone({"rollout", "replay", "/nowhere.events"}), ExitCode::kUsage);
-  EXPECT_EQ(err_, "/nowhere.events: cannot be read\n");
+  EXPECT_EQ(err_, "/nowhere.events: cannot be read: No such file or directory\n");
   EXPECT_EQ(RunAlone({"rollout", "replay"}), ExitCode::kUsage);
 }
 
 TEST_F(CtlTest, CompletionKnowsAllCommands) {
-  for (const char* shell : {"bash", "zsh", "fish"}) {
+  const std::vector<std::vector<std::string>> commands = AllCommands();
+  for (const char* shell : {"bash", "zsh"}) {
     EXPECT_EQ(RunAlone({"completion", shell}), ExitCode::kDone);
-    EXPECT_THAT(out_, HasSubstr("history")) << shell;
+    for (const std::vector<std::string>& command : commands)
+      EXPECT_THAT(out_, HasSubstr(absl::StrCat("'ctl ", absl::StrJoin(command, " "), "')")));
   }
+  EXPECT_EQ(RunAlone({"completion", "fish"}), ExitCode::kDone);
+  for (const std::vector<std::string>& command : commands)
+    EXPECT_THAT(out_, HasSubstr(absl::StrCat("' -a ", command.back(), " -d '")));
   EXPECT_EQ(RunAlone({"completion", "tcsh"}), ExitCode::kUsage);
+}
+
+TEST_F(CtlTest, BashCompletes) {
+  EXPECT_EQ(RunAlone({"completion", "bash"}), ExitCode::kDone);
+  // Each line is what TAB offers behind `ctl` and these words.
+  const std::string file = SpecFile(absl::StrCat(out_, R"(
+offer() { COMP_WORDS=(ctl "$@"); COMP_CWORD=$#; COMPREPLY=(); _ctl; echo "${COMPREPLY[*]}"; }
+offer roll
+offer rollout st
+offer rollout status --con
+offer rollout status -o ''
+offer -o json rollout un
+offer node list --output y
+offer completion ''
+offer rollout apply -f /etc/host
+offer rollout logs q driver@node-a --fo
+offer --insec
+)"));
+  FILE* bash = popen(absl::StrCat("bash ", file).c_str(), "r");
+  ASSERT_NE(bash, nullptr);
+  std::string offered;
+  char buffer[1024];
+  while (fgets(buffer, sizeof(buffer), bash) != nullptr) offered += buffer;
+  EXPECT_EQ(pclose(bash), 0);
+  const std::vector<std::string> lines = absl::StrSplit(offered, '\n');
+  ASSERT_EQ(lines.size(), 11u) << offered;
+  EXPECT_EQ(lines[0], "rollout");
+  EXPECT_EQ(lines[1], "status");
+  EXPECT_EQ(lines[2], "--config");
+  EXPECT_EQ(lines[3], "table json yaml");
+  EXPECT_EQ(lines[4], "undo");
+  EXPECT_EQ(lines[5], "yaml");
+  EXPECT_EQ(lines[6], "bash zsh fish");
+  EXPECT_THAT(lines[7], HasSubstr("/etc/hosts"));
+  EXPECT_EQ(lines[8], "--follow");
+  EXPECT_EQ(lines[9], "");
 }
 
 TEST_F(CtlTest, ChatNeedsARolloutThatServes) {

@@ -4,8 +4,13 @@
 #ifndef TESTS_CONTROLLER_CTL_FAKE_CONTROLLER_H_
 #define TESTS_CONTROLLER_CTL_FAKE_CONTROLLER_H_
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -41,6 +46,42 @@ class ListWriter : public grpc::ServerWriteReactor<Message> {
   size_t next_ = 0;
   const bool stay_;
   const grpc::Status end_;
+};
+
+// A server of HTTP/2 that is there, and gone as soon as the first request has come.
+class LostController {
+ public:
+  LostController() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof(address);
+    bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    listen(socket_, 1);
+    getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] {
+      const int client = accept(socket_, nullptr, nullptr);
+      close(socket_);
+      const char settings[9] = {0, 0, 0, 4};  // none, but they make the connection ready
+      bool lives = write(client, settings, sizeof(settings)) == sizeof(settings);
+      std::string received;
+      char buffer[4096];
+      while (lives && received.find("GetVersion") == std::string::npos) {
+        const ssize_t got = read(client, buffer, sizeof(buffer));
+        lives = got > 0;
+        if (lives) received.append(buffer, static_cast<size_t>(got));
+      }
+      close(client);
+    });
+  }
+  ~LostController() { thread_.join(); }
+  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+ private:
+  int socket_;
+  int port_ = 0;
+  std::thread thread_;
 };
 
 class FakeController : public v1::Controller::CallbackService {
@@ -148,6 +189,7 @@ class FakeController : public v1::Controller::CallbackService {
                                        const v1::RebootNodeRequest* request,
                                        v1::NodeStatus* reply) override {
     reply->set_name(request->name());
+    reply->set_rollout("q");
     return Answer(context, absl::StrCat("reboot ", request->name()));
   }
   grpc::ServerUnaryReactor* RemoveNode(grpc::CallbackServerContext* context,

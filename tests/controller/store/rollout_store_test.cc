@@ -94,8 +94,34 @@ TEST_F(RolloutStoreTest, HistoryIsReadByPages) {
   auto second = (*store)->ListEvents(request);
   ASSERT_EQ(second->events_size(), 2);
   EXPECT_EQ(second->events(0).message(), "2");
+}
+
+TEST_F(RolloutStoreTest, EventsOfARolloutThatNeverWasAreNotFound) {
+  auto store = RolloutStore::Open(path_);
+  ASSERT_TRUE(store.ok());
+  core::StepResult one;
+  one.notes.push_back({"Kind", "t", "n", "of a rollout that is no more"});
+  ASSERT_TRUE((*store)->Commit(state_, one, now_, nullptr).ok());  // a note, and no rollout
+  v1::ListEventsRequest request;
+  request.set_page_size(2);
+  request.set_rollout("qwen");
+  const auto noted = (*store)->ListEvents(request);
+  ASSERT_TRUE(noted.ok()) << noted.status();
+  EXPECT_EQ(noted->events_size(), 1);
+  request.set_after(noted->next());
+  const auto later = (*store)->ListEvents(request);
+  ASSERT_TRUE(later.ok()) << later.status();
+  EXPECT_EQ(later->events_size(), 0);
+
   request.set_rollout("another");
-  EXPECT_EQ((*store)->ListEvents(request)->events_size(), 0);
+  EXPECT_EQ((*store)->ListEvents(request).status().code(), absl::StatusCode::kNotFound);
+  state_.deployment = "another";
+  core::StepResult silent;
+  silent.rollout_changed = true;
+  ASSERT_TRUE((*store)->Commit(state_, silent, now_, nullptr).ok());  // a rollout, and no event
+  const auto none = (*store)->ListEvents(request);
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_EQ(none->events_size(), 0);
 }
 
 TEST_F(RolloutStoreTest, ARevisionIsKeptWithItsAuthor) {
