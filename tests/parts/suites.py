@@ -18,7 +18,7 @@ CACHE = Path(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"))
 LAB = TREE / "tests/lab/lab"
 QUICK = ("tidy", "unit", "integration", "simulation", "doubles")
 NORMAL = (*QUICK, "fuzz", "roads", "local", "lab", "lab-roads", "recovery", "lab-real")
-ALL = (*NORMAL, "recovery-real", "mutations", "sanitizers")
+ALL = (*NORMAL, "recovery-real", "mutations", "clang-tidy", "sanitizers")
 
 
 @dataclass
@@ -183,6 +183,26 @@ def tidy(_):
     return Result(int(match[1]) - len(broken), len(broken), said=ran.tail() if broken else "")
 
 
+def clang_tidy(_):
+    """The checks of .clang-tidy over the product, a program to each core."""
+    if not shutil.which("clang-tidy-14"):
+        return Result(skipped=1, reason="there is no clang-tidy-14 (deploy/install-packages --test)")
+    if failure := build("clang-tidy", "build-clang-tidy", ("npufleet_proto",)):
+        return Result(failed=1, said=failure)
+    files = [path for folder in ("agent", "common", "controller") for path in sorted((TREE / folder).rglob("*.cc"))]
+    runs = []
+    for i in range(int(jobs())):
+        argv = ["clang-tidy-14", "-p", TREE / "build/clang-tidy", "--quiet", "--extra-arg=-Wno-unknown-warning-option", *files[i::int(jobs())]]
+        runs.append(Run(f"clang-tidy-{i + 1}", argv, 5400, wait=False))
+    found = []
+    for run in runs:
+        run.wait()
+        some = re.findall(r"^\S+:\d+:\d+: error: .*", run.text(), re.M)
+        found += some if some or run.status == 0 else [run.tail(3)]
+    broken = {line.split(":")[0] for line in found}
+    return Result(len(files) - len(broken), len(broken), said="".join(f"    {line[:300]}\n" for line in sorted(set(found))))
+
+
 def doubles(_):
     total = Result()
     for test in sorted(TREE.glob("tests/doubles/*_test.py")):
@@ -321,6 +341,7 @@ SUITES = {
     "lab-real": lab_real,
     "recovery-real": lambda engines: recovery(engines, "real", "recovery-real"),
     "mutations": mutations,
+    "clang-tidy": clang_tidy,
     "sanitizers": sanitizers,
 }
 NEEDS_TESTS = ("unit", "integration", "simulation", "mutations")
