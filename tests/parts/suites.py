@@ -17,7 +17,7 @@ LOGS = TREE / "build/test-logs"
 CACHE = Path(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"))
 LAB = TREE / "tests/lab/lab"
 QUICK = ("tidy", "unit", "integration", "simulation", "doubles")
-NORMAL = (*QUICK, "fuzz", "roads", "local", "lab", "lab-roads", "recovery", "lab-real")
+NORMAL = (*QUICK, "fuzz", "local", "lab", "lab-roads", "roads", "recovery", "lab-real")
 ALL = (*NORMAL, "recovery-real", "mutations", "clang-tidy", "sanitizers")
 
 
@@ -332,11 +332,11 @@ SUITES = {
     "integration": lambda _: ctest("integration", BUILD, "integration", 900),
     "simulation": simulation,
     "doubles": doubles,
-    "roads": roads,
     "fuzz": fuzz,
     "local": local,
     "lab": lab,
     "lab-roads": lab_roads,
+    "roads": roads,  # after the lab, which makes the images that some of them need
     "recovery": recovery,
     "lab-real": lab_real,
     "recovery-real": lambda engines: recovery(engines, "real", "recovery-real"),

@@ -1,6 +1,8 @@
 """The checks of the scenarios, each on a fleet of either kind. What holds is what the issue of the product asks for."""
 import json
+import os
 import re
+import subprocess
 import time
 import urllib.request
 from collections import Counter
@@ -23,6 +25,27 @@ def completions(fleet, checks, name):
         answer, tokens = fleet.chat()
         return f"{tokens} tokens in {seconds_of(start)}: {answer[:24]!r}"
     return checks.run(name, ask)
+
+
+def asked_as_told(fleet, checks):
+    """`ctl chat`, and the curl line that `status` prints, pasted into a shell."""
+    def chat():
+        said = fleet.ctl("chat", "你是谁", check=0).stdout.strip()
+        if not said:
+            raise Failed("it printed nothing")
+        return repr(said[:24])
+    checks.run("ctl chat prints an answer", chat)
+
+    def curl():
+        shown = fleet.ctl("rollout", "status", NAME, check=0).stdout
+        line = next((line.strip() for line in shown.splitlines() if line.strip().startswith("curl ")), "")
+        done = subprocess.run(["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+                              env={**os.environ, "no_proxy": "*"})
+        try:
+            return f"{json.loads(done.stdout)['usage']['completion_tokens']} tokens"
+        except (ValueError, KeyError, TypeError) as error:
+            raise Failed(f"{line!r}: exit {done.returncode}: {done.stdout[:300]}{done.stderr[-300:]}") from error
+    checks.run("the curl line of status gets tokens", curl)
 
 
 def first_rollout(fleet, checks):
@@ -51,6 +74,7 @@ def first_rollout(fleet, checks):
     for node in fleet.node_names:
         checks.that(f"{node} rebooted in the first rollout", after.get(node) not in ("", boots.get(node)), f"boot id {after.get(node)} before and after")
     each_effect_once(fleet, checks, "in the first rollout")
+    asked_as_told(fleet, checks)
     return completions(fleet, checks, "tokens come through the endpoint")
 
 

@@ -4,11 +4,13 @@
 Exit status 3: this machine cannot boot nodes; the reasons are on standard error. Takes the lab of this machine: none may be up.
 """
 import argparse
+import json
 import os
 import sys
 import traceback
 
 import checks as check
+from incident import CONTAINER
 from scenario import Checks, Failed, LabFleet
 
 
@@ -55,8 +57,28 @@ def in_the_lab(options, fleet, body):
     return 1 if checks.failed else 0
 
 
+def container_flags(fleet, checks):
+    """Section 3.3 of the runbook, as the real daemon has understood it."""
+    chips = [f"/dev/davinci{chip}" for chip in range(fleet.chips)]
+    wanted = {"privileged": True, "network": "host", "shm": 1 << 30, "tty": True, "stdin": True, "command": ["/bin/bash"],
+              "devices": {*chips, "/dev/davinci_manager", "/dev/hisi_hdc", "/dev/devmm_svm"},
+              "volumes": {"/usr/local/dcmi:/usr/local/dcmi", "/usr/local/bin/npu-smi:/usr/local/bin/npu-smi",
+                          "/usr/local/Ascend/driver/lib64/:/usr/local/Ascend/driver/lib64/",
+                          "/usr/local/Ascend/driver/version.info:/usr/local/Ascend/driver/version.info",
+                          "/etc/ascend_install.info:/etc/ascend_install.info", "/data2:/data2"}}
+    for node in fleet.node_names:
+        container = json.loads(fleet.do(node, "docker", "inspect", CONTAINER))[0]
+        config, host = container["Config"], container["HostConfig"]
+        found = {"privileged": host["Privileged"], "network": host["NetworkMode"], "shm": host["ShmSize"], "tty": config["Tty"], "stdin": config["OpenStdin"],
+                 "command": config["Cmd"], "devices": {device["PathOnHost"] for device in host["Devices"]},
+                 "volumes": {volume for volume in host["Binds"] if "/opt/engine" not in volume}}
+        differ = {name: (found[name], value) for name, value in wanted.items() if found[name] != value}
+        checks.that(f"{node}: the container has the flags of the runbook", not differ, differ)
+
+
 def roll_out(fleet, checks):
     if check.first_rollout(fleet, checks):
+        container_flags(fleet, checks)
         check.second_apply(fleet, checks)
         check.worker_reboot(fleet, checks)
         if fleet.engine == "quick":
