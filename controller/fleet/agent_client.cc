@@ -171,6 +171,7 @@ void AgentClient::Loop() {
     {
       absl::MutexLock lock(&mutex_);
       if (stopping_) return;
+      if (calls_ == 0) former_stubs_.clear();
       replied_ = false;
       stream_done_ = false;
       lost_reason_.clear();
@@ -186,7 +187,8 @@ void AgentClient::Loop() {
           // A connection on which nothing came sends again in ever longer intervals, long after the
           // node could be reached: all that used it goes over a new one.
           for (const auto& [key, context] : contexts_) context->TryCancel();
-          stub_ = v1::Agent::NewStub(MakeChannel(address_, credentials_));
+          former_stubs_.push_back(
+              std::exchange(stub_, v1::Agent::NewStub(MakeChannel(address_, credentials_))));
         }
         if (replied_ && !stopping_) {
           for (auto& [id, running] : running_) {
@@ -288,8 +290,9 @@ void AgentClient::Ask(const std::string& id) {
   call->context.set_deadline(Deadline(kCallDeadline));
   CallBegins();
   stub_->async()->StartOperation(&call->context, &running.request, &call->reply,
-                                 [this, id, call](grpc::Status status) {
+                                 [this, id, call](grpc::Status status) mutable {
                                    OnStarted(id, status, call->reply);
+                                   call.reset();
                                    CallEnds();
                                  });
 }
@@ -362,8 +365,9 @@ void AgentClient::SendCancel(const std::string& id) {
   running_[id].cancel_told = true;
   CallBegins();
   stub_->async()->CancelOperation(&call->context, &call->request, &call->reply,
-                                  [this, id, call](grpc::Status status) {
+                                  [this, id, call](grpc::Status status) mutable {
                                     OnCancelTold(id, status);
+                                    call.reset();
                                     CallEnds();
                                   });
 }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -90,7 +91,7 @@ class AgentClient {
   void OnCancelTold(const std::string& id, const grpc::Status& status);
   void Finish(const v1::Operation& operation);
   void CallBegins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { ++calls_; }
-  void CallEnds();
+  void CallEnds();  // when its context is gone
 
   const std::string address_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
@@ -98,6 +99,10 @@ class AgentClient {
 
   absl::Mutex mutex_;
   std::shared_ptr<v1::Agent::Stub> stub_ ABSL_GUARDED_BY(mutex_);
+  // Those that were replaced, until no call is left that may have used them. A call's context keeps
+  // its channel, and ends on a thread of gRPC: were it the last channel of the process, that thread
+  // would wait for itself, and the queue that it serves be freed twice.
+  std::vector<std::shared_ptr<v1::Agent::Stub>> former_stubs_ ABSL_GUARDED_BY(mutex_);
   absl::CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool replied_ ABSL_GUARDED_BY(mutex_) = false;  // on this connection
