@@ -29,6 +29,15 @@ std::string JournalOf(host::Host& host) {
   return result.ok() ? result->out : "";
 }
 
+// live-restore of daemon.json, which CheckDaemonJson has looked at.
+bool IsLiveRestoreConfigured(host::Host& host) {
+  const std::string text = host.filesystem->Read(kDaemonJson, 1 << 20).value_or("");
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return false;
+  auto live_restore = json.find("live-restore");
+  return live_restore != json.end() && *live_restore == true;
+}
+
 }  // namespace
 
 absl::Status CheckDaemonJson(host::Host& host) {
@@ -73,6 +82,55 @@ absl::Status RunSystemctl(host::Host& host, Execution& execution,
   failure.set_symptom(absl::StrCat(shown, " ended with status ", result.exit_code));
   failure.set_advice("See systemctl status docker on the node.");
   return FailureOfOutput("docker", result.Combined(), std::move(failure));
+}
+
+std::vector<host::DockerContainer> AnnounceRestart(host::Host& host, Execution& execution,
+                                                   const host::DockerInfo& daemon,
+                                                   bool unit_changes) {
+  absl::StatusOr<std::vector<host::DockerContainer>> all = host.docker->ListContainers();
+  if (!all.ok()) {
+    execution.Log(absl::StrCat("which containers the restart of Docker meets is not known: ",
+                               all.status().message()));
+    return {};
+  }
+  std::vector<host::DockerContainer> running;
+  std::vector<std::string> names;
+  for (host::DockerContainer& container : *all) {
+    if (container.pid == 0) continue;
+    names.push_back(container.name);
+    running.push_back(std::move(container));
+  }
+  if (running.empty()) return running;
+  if (daemon.live_restore && (!unit_changes || IsLiveRestoreConfigured(host))) {
+    execution.Log(absl::StrCat("these containers go on while Docker restarts (live-restore): ",
+                               absl::StrJoin(names, ", ")));
+  } else {
+    execution.Log(absl::StrCat(
+        "these containers end as Docker restarts (live-restore is ",
+        daemon.live_restore ? "not in daemon.json" : "off",
+        "), and come back only if their restart policy says so: ", absl::StrJoin(names, ", ")));
+  }
+  return running;
+}
+
+void LogWhatWentOn(host::Host& host, Execution& execution,
+                   const std::vector<host::DockerContainer>& before) {
+  std::vector<std::string> kept, ended;
+  for (const host::DockerContainer& container : before) {
+    absl::StatusOr<host::DockerContainer> now = host.docker->InspectContainer(container.id);
+    if (now.ok() && now->pid == container.pid && now->started_at == container.started_at) {
+      kept.push_back(container.name);
+    } else {
+      ended.push_back(
+          absl::StrCat(container.name, now.ok() && now->pid != 0 ? " (runs anew)" : ""));
+    }
+  }
+  if (!kept.empty()) {
+    execution.Log(absl::StrCat("went on through the restart: ", absl::StrJoin(kept, ", ")));
+  }
+  if (!ended.empty()) {
+    execution.Log(absl::StrCat("ended with the restart: ", absl::StrJoin(ended, ", ")));
+  }
 }
 
 absl::Status WaitForDaemon(host::Host& host, Execution& execution, const std::string& stage,

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -28,6 +29,18 @@ v1::Observation SilentDaemon(host::Host& host, const absl::Status& why);
 // systemd.
 absl::Status RunSystemctl(host::Host& host, Execution& execution,
                           const std::vector<std::string>& arguments);
+
+// To be called before the daemon restarts: logs by name which containers run, and whether they go
+// on meanwhile (live-restore) or end. `unit_changes`: the daemon comes up with another unit, so
+// that only daemon.json can keep live-restore. Returns the containers, for LogWhatWentOn.
+std::vector<host::DockerContainer> AnnounceRestart(host::Host& host, Execution& execution,
+                                                   const host::DockerInfo& daemon,
+                                                   bool unit_changes);
+
+// To be called once the daemon answers again: logs which of the containers that ran before went on
+// and which ended.
+void LogWhatWentOn(host::Host& host, Execution& execution,
+                   const std::vector<host::DockerContainer>& before);
 
 // Until the daemon answers and `is_ready` says so of it. A failure of the signature table (out of
 // the journal of docker.service) as soon as the service failed, TRANSIENT after two minutes.

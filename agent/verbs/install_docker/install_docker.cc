@@ -88,9 +88,9 @@ class InstallDocker : public Verb {
     const bool is_there = !torn && before.ok() && Fits(before->server_version);
     if (is_there) return absl::OkStatus();
     if (want_.has_binary()) {
-      RETURN_IF_ERROR(InstallBinaries(execution));
+      RETURN_IF_ERROR(InstallBinaries(execution, before));
     } else {
-      RETURN_IF_ERROR(InstallPackageSet(execution));
+      RETURN_IF_ERROR(InstallPackageSet(execution, before));
     }
     RETURN_IF_ERROR(StartDaemon(execution, before.ok()));
     absl::Status status =
@@ -101,10 +101,23 @@ class InstallDocker : public Verb {
         failure && failure->signature() == "DOC-06") {
       RETURN_IF_ERROR(host_.filesystem->Remove(kPidFile));
     }
+    // A former daemon that fits (torn) may be the one that answers: nothing is known then.
+    const bool is_another = before.ok() && !Fits(before->server_version);
+    if (status.ok() && is_another) LogWhatWentOn(host_, execution, running_);
     return status;
   }
 
  private:
+  // A package may restart the daemon by itself: what the restart meets is said before the install.
+  absl::Status Begin(Execution& execution, const absl::StatusOr<host::DockerInfo>& before,
+                     const std::string& what) {
+    running_.clear();
+    if (before.ok()) running_ = AnnounceRestart(host_, execution, *before, want_.has_binary());
+    RETURN_IF_ERROR(WriteMark(host_, kVerb, what));
+    applied_ = true;
+    return absl::OkStatus();
+  }
+
   std::string WantedVersion() const {
     return want_.has_binary() ? want_.binary().version() : want_.packages().version();
   }
@@ -115,12 +128,12 @@ class InstallDocker : public Verb {
     return WantedVersion().empty() || CompareVersions(version, WantedVersion()) == 0;
   }
 
-  absl::Status InstallBinaries(Execution& execution) {
+  absl::Status InstallBinaries(Execution& execution,
+                               const absl::StatusOr<host::DockerInfo>& before) {
     ASSIGN_OR_RETURN(const std::string archive,
                      FetchToNode(host_, execution, want_.binary().archive()));
     if (execution.IsCancelled()) return absl::CancelledError("cancelled before the install");
-    RETURN_IF_ERROR(WriteMark(host_, kVerb, absl::StrCat("docker ", WantedVersion())));
-    applied_ = true;
+    RETURN_IF_ERROR(Begin(execution, before, absl::StrCat("docker ", WantedVersion())));
     RETURN_IF_ERROR(host_.filesystem->RemoveAll(kUnpackFolder));
     RETURN_IF_ERROR(host_.filesystem->MakeFolders(kUnpackFolder));
     absl::Status status = UnpackAndMove(execution, archive);
@@ -164,7 +177,8 @@ class InstallDocker : public Verb {
     return absl::OkStatus();
   }
 
-  absl::Status InstallPackageSet(Execution& execution) {
+  absl::Status InstallPackageSet(Execution& execution,
+                                 const absl::StatusOr<host::DockerInfo>& before) {
     ASSIGN_OR_RETURN(const PackageManager manager, FindPackageManager(host_));
     std::vector<PackageWant> packages;
     for (const std::string& name : want_.packages().names()) {
@@ -172,8 +186,7 @@ class InstallDocker : public Verb {
       const bool has_version = absl::StartsWith(name, "docker");
       packages.push_back({name, has_version ? want_.packages().version() : ""});
     }
-    RETURN_IF_ERROR(WriteMark(host_, kVerb, absl::StrJoin(want_.packages().names(), " ")));
-    applied_ = true;
+    RETURN_IF_ERROR(Begin(execution, before, absl::StrJoin(want_.packages().names(), " ")));
     return InstallFromRepositories(host_, execution, manager, "docker", packages);
   }
 
@@ -201,6 +214,7 @@ class InstallDocker : public Verb {
   const v1::Docker want_;
   host::Host& host_;
   std::atomic<bool> applied_ = false;
+  std::vector<host::DockerContainer> running_;  // when the install began
 };
 
 // The numbers of "3:28.0.4-1.el9": 28, 0, 4.

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <string>
 
 #include "agent/verbs/mark.h"
@@ -50,6 +51,7 @@ class InstallDockerTest : public ::testing::Test {
   void Answer(const std::string& version) {
     host::DockerInfo info;
     info.server_version = version;
+    info.live_restore = live_restore_;
     node_.docker().SetInfo(info);
     node_.docker().SetDown(false);
   }
@@ -65,8 +67,27 @@ class InstallDockerTest : public ::testing::Test {
     return FailureOf(Make()->Apply(execution));
   }
 
+  // The log of an upgrade of a daemon with two containers, one of which does not run.
+  // `on_restart` is what it does to them.
+  std::string LogOfUpgrade(std::function<void()> on_restart = [] {}) {
+    Answer("27.1.1");
+    node_.docker().AddContainer({.name = "somebodys", .status = "running"});
+    node_.docker().AddContainer({.name = "old", .status = "exited"});
+    node_.system().OnSystemctl(
+        {"--no-block"}, [=, this](const fakes::Argv&) -> absl::StatusOr<host::ProcessResult> {
+          on_restart();
+          Answer("28.0.4");
+          return host::ProcessResult{};
+        });
+    fakes::FakeExecution execution(node_.host());
+    absl::Status status = Make()->Apply(execution);
+    EXPECT_TRUE(status.ok()) << status;
+    return execution.Text();
+  }
+
   fakes::FakeHost node_;
   v1::InstallDocker want_;
+  bool live_restore_ = false;
 };
 
 TEST_F(InstallDockerTest, TheArchiveBecomesProgramsAUnitAndADaemonThatAnswers) {
@@ -107,6 +128,56 @@ TEST_F(InstallDockerTest, AnotherVersionThatAnswersIsDrifted) {
   v1::Observation seen = Make()->Check();
   EXPECT_EQ(seen.state(), v1::Observation::DRIFTED);
   EXPECT_EQ(seen.token(), "27.1.1");
+}
+
+TEST_F(InstallDockerTest, WithLiveRestoreAnUpgradeSaysWhichContainersGoOn) {
+  live_restore_ = true;
+  ASSERT_TRUE(node_.files().Write("/etc/docker/daemon.json", "{\"live-restore\": true}").ok());
+  const std::string log = LogOfUpgrade();
+  EXPECT_THAT(log, HasSubstr("go on while Docker restarts (live-restore): somebodys\n"));
+  EXPECT_THAT(log, HasSubstr("went on through the restart: somebodys\n"));
+  EXPECT_THAT(node_.system().SystemctlCalls(),
+              Contains(fakes::Argv{"--no-block", "restart", "docker.service"}));
+}
+
+TEST_F(InstallDockerTest, WithoutLiveRestoreAnUpgradeSaysWhichContainersEnd) {
+  const std::string log = LogOfUpgrade([this] { node_.docker().KillAll(); });
+  EXPECT_THAT(log, HasSubstr("end as Docker restarts (live-restore is off), and come back only if "
+                             "their restart policy says so: somebodys\n"));
+  EXPECT_THAT(log, HasSubstr("ended with the restart: somebodys\n"));
+}
+
+TEST_F(InstallDockerTest, ALiveRestoreThatOnlyTheFormerUnitHadKeepsNothing) {
+  live_restore_ = true;
+  EXPECT_THAT(LogOfUpgrade(), HasSubstr("(live-restore is not in daemon.json)"));
+}
+
+TEST_F(InstallDockerTest, PackagesKeepTheUnitsLiveRestoreAndSayItBeforeTheyRestartByThemselves) {
+  live_restore_ = true;
+  want_.mutable_docker()->mutable_packages()->add_names("docker-ce");
+  want_.mutable_docker()->mutable_packages()->set_version("28.0.4");
+  node_.programs().On({"dnf"}, "");
+  const std::string log = LogOfUpgrade();
+  const size_t said = log.find("go on while Docker restarts (live-restore): somebodys\n");
+  ASSERT_NE(said, log.npos) << log;
+  EXPECT_LT(said, log.find("dnf install")) << log;
+}
+
+TEST_F(InstallDockerTest, AContainerThatEndedInSpiteOfLiveRestoreIsNamed) {
+  live_restore_ = true;
+  ASSERT_TRUE(node_.files().Write("/etc/docker/daemon.json", "{\"live-restore\": true}").ok());
+  EXPECT_THAT(LogOfUpgrade([this] {
+                node_.docker().KillAll();
+                node_.docker().AddContainer({.name = "somebodys", .status = "running"});
+              }),
+              HasSubstr("ended with the restart: somebodys"));
+}
+
+TEST_F(InstallDockerTest, ANodeWithoutContainersIsRestartedWithoutAWord) {
+  Answer("27.1.1");
+  fakes::FakeExecution execution(node_.host());
+  ASSERT_TRUE(Make()->Apply(execution).ok());
+  EXPECT_THAT(execution.Text(), Not(HasSubstr("restarts")));
 }
 
 TEST_F(InstallDockerTest, AServiceThatStartsIsUnknownAndOneThatFailedIsAbsent) {
