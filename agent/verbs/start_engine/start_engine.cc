@@ -2,8 +2,12 @@
 #include "agent/verbs/start_engine/start_engine.h"
 
 #include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "agent/artifacts/manifest.h"
 #include "agent/verbs/container_exec.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/proto_duration.h"
@@ -23,6 +27,8 @@ constexpr absl::Duration kRayLimit = absl::Seconds(120);
 constexpr absl::Duration kRayPeriod = absl::Seconds(2);
 constexpr absl::Duration kCheckDeadline = absl::Seconds(2);
 constexpr absl::Duration kStartDeadline = absl::Hours(2);
+constexpr char kModelOf[] = "model@";
+constexpr size_t kShownDigest = sizeof("sha256:") - 1 + 12;
 
 std::string TokenOf(const host::ProcessInfo& process) {
   return absl::StrCat(process.pid, "@", process.start_ticks);
@@ -49,6 +55,7 @@ class StartEngine : public Verb {
     const std::string health = Health();
     v1::Observation observation =
         health.empty() ? Absent("the server is still starting", token) : Present(token);
+    if (!health.empty()) observation.set_reason(UnequalModels());
     auto& facts = *observation.mutable_facts();
     facts["pid"] = absl::StrCat((*server)->pid);
     facts["port"] = absl::StrCat(start_.engine().port());
@@ -62,6 +69,9 @@ class StartEngine : public Verb {
     if (log.has_value()) {
       execution.Log("the server is starting already");
     } else {
+      if (const std::string unequal = UnequalModels(); !unequal.empty()) {
+        execution.Log(absl::StrCat("note: ", unequal));
+      }
       ASSIGN_OR_RETURN(log, StartServer(execution));
     }
     const absl::Status up = WaitForStartup(*log, execution);
@@ -100,6 +110,32 @@ class StartEngine : public Verb {
    private:
     Execution& execution_;
   };
+
+  // Which nodes' model is not this node's, and what to do; empty: none. It is said and refuses
+  // nothing, as the digests are over all files: a README that one hub has and another has not, or
+  // what a tool left in a local directory, makes them differ with the same weights.
+  std::string UnequalModels() const {
+    const auto here = subject_.inputs().find("model");
+    if (here == subject_.inputs().end() || here->second.empty()) return "";
+    std::map<std::string, std::string> others;  // sorted: a Check says the same each time
+    for (const auto& [need, token] : subject_.inputs()) {
+      if (!absl::StartsWith(need, kModelOf) || token.empty() || token == here->second) continue;
+      others[need.substr(sizeof(kModelOf) - 1)] = token.substr(0, kShownDigest);
+    }
+    if (others.empty()) return "";
+    const std::string node = subject_.task().substr(subject_.task().find('@') + 1);
+    return absl::StrCat(
+        "the model's files on ", node, " (", here->second.substr(0, kShownDigest),
+        ") are not those on ",
+        absl::StrJoin(others, ", ",
+                      [](std::string* text, const auto& other) {
+                        absl::StrAppend(text, other.first, " (", other.second, ")");
+                      }),
+        ": compare the sha256 in ", start_.model_path(), "/", std::string(artifacts::kManifestName),
+        " of the nodes; if weights, configuration or tokenizer differ, name one revision in "
+        "model.sources or replace the files of a local directory, then ctl rollout restart NAME "
+        "--from model");
+  }
 
   // What /health says; empty while the port is closed.
   std::string Health() {

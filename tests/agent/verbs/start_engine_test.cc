@@ -153,6 +153,7 @@ class StartEngineTest : public ::testing::Test {
     v1::Subject subject;
     subject.set_task("serve@node-a");
     subject.set_stamp("e1");
+    subject.mutable_inputs()->insert(inputs_.begin(), inputs_.end());
     return MakeStartEngine(start_, subject, node_.host()).value();
   }
 
@@ -163,6 +164,7 @@ class StartEngineTest : public ::testing::Test {
   }
 
   v1::StartEngine start_;
+  std::map<std::string, std::string> inputs_;
   ContainerNode node_;
   static constexpr char kLog[] = "/var/log/npufleet/engine-1.log";
   const std::string log_ = node_.files().Real(kLog);
@@ -216,6 +218,33 @@ TEST_F(StartEngineTest, AnUnknownOptionStopsBeforeAnythingIsTouched) {
   EXPECT_THAT(failure.symptom(), HasSubstr("--no-such-option"));
   EXPECT_THAT(failure.symptom(), HasSubstr("0.9.1"));
   EXPECT_THAT(node_.system().Signals(), IsEmpty());
+}
+
+TEST_F(StartEngineTest, OtherFilesOfTheModelOnAnotherNodeAreSaidAndRefuseNothing) {
+  inputs_ = {{"model", "sha256:0123456789abcdef"},
+             {"model@node-b", "sha256:0123456789abcdef"},
+             {"model@node-c", "sha256:fedcba9876543210"},
+             {"ray-worker@node-b", "another token"}};
+  ASSERT_TRUE(Make()->Apply(execution_).ok());
+  EXPECT_EQ(starts_, 1);
+  const v1::Observation observation = Make()->Check();
+  EXPECT_EQ(observation.state(), v1::Observation::PRESENT);
+  EXPECT_THAT(observation.reason(),
+              HasSubstr("files on node-a (sha256:0123456789ab) are not those on node-c "
+                        "(sha256:fedcba987654): compare"));
+  EXPECT_THAT(observation.reason(), HasSubstr("/data2/Qwen3-235B-A22B/.npufleet-manifest.json"));
+  EXPECT_THAT(observation.reason(), HasSubstr("ctl rollout restart NAME --from model"));
+  EXPECT_THAT(execution_.lines, Contains(absl::StrCat("note: ", observation.reason())));
+  EXPECT_EQ(Make()->Check().reason(), observation.reason());
+}
+
+TEST_F(StartEngineTest, NothingIsSaidOfEqualModelsAndOfWhatIsNotKnown) {
+  inputs_ = {{"model", "sha256:aa"}, {"model@node-b", "sha256:aa"}, {"model@node-c", ""}};
+  ASSERT_TRUE(Make()->Apply(execution_).ok());
+  EXPECT_EQ(Make()->Check().reason(), "");
+  EXPECT_THAT(execution_.lines, Not(Contains(HasSubstr("model's files"))));
+  inputs_.erase("model");
+  EXPECT_EQ(Make()->Check().reason(), "");
 }
 
 TEST_F(StartEngineTest, AnOldServerIsEndedFirst) {
