@@ -78,8 +78,12 @@ absl::Status FailureOfStatus(const v1::Model::Hub& hub, const std::string& endpo
     return FailureStatus(v1::Failure::TRANSIENT, symptom, "the hub is busy: it is asked again");
   }
   if (response.status == 401 || response.status == 403) {
-    return FailureStatus(v1::Failure::CONFIG, symptom,
-                         "the model needs a token with access to it: set tokenFile in the spec");
+    return FailureStatus(
+        v1::Failure::CONFIG, symptom,
+        hub.token_file().empty()
+            ? "the model needs a token with access to it: set tokenFile in the spec"
+            : absl::StrCat("the hub refuses the token in ", hub.token_file(),
+                           ": is it right, not expired, and has its owner access to the model?"));
   }
   return FailureStatus(v1::Failure::CONFIG, symptom,
                        "no such model or revision: correct the id or the endpoint in the spec");

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "common/shown_url.h"
 #include "common/spec/deployment.h"
 #include "common/spec/driver_version.h"
 #include "common/spec/engine_version.h"
@@ -70,6 +71,9 @@ class Validator {
   void CheckHub(const std::string& path, const v1::Model::Hub& hub);
   void CheckEnvironment(const std::string& path,
                         const google::protobuf::Map<std::string, std::string>& environment);
+  void CheckArguments(const std::string& path,
+                      const google::protobuf::RepeatedPtrField<std::string>& arguments,
+                      std::string_view instead);
   void CheckPositive(const std::string& path, const Duration& duration);
   void CheckPort(const std::string& path, uint32_t port);
 
@@ -88,13 +92,13 @@ void Validator::CheckArtifact(const std::string& path, const v1::Artifact& artif
   bool plain = absl::StartsWith(artifact.url(), "http://");
   if (!IsHttp(artifact.url()) && !IsPath(artifact.url())) {
     Add(absl::StrCat(path, ".url"),
-        absl::StrCat("\"", artifact.url(),
+        absl::StrCat("\"", ShownUrl(artifact.url()),
                      "\" is no http:// or https:// URL and no absolute path"));
   }
   if (artifact.sha256().empty()) {
     Require(!plain, absl::StrCat(path, ".sha256"),
             absl::StrCat(
-                "missing: plain http proves nothing about ", artifact.url(),
+                "missing: plain http proves nothing about ", ShownUrl(artifact.url()),
                 "; get the file from a source that you trust and write what `sha256sum` prints"));
   } else {
     Require(IsHex(artifact.sha256(), 64), absl::StrCat(path, ".sha256"),
@@ -118,6 +122,20 @@ void Validator::CheckEnvironment(
           "nodes "
           "(model.sources: tokenFile)");
     }
+  }
+}
+
+// `instead`: where the secret belongs.
+void Validator::CheckArguments(const std::string& path,
+                               const google::protobuf::RepeatedPtrField<std::string>& arguments,
+                               std::string_view instead) {
+  for (int i = 0; i < arguments.size(); ++i) {
+    const std::string option = arguments[i].substr(0, arguments[i].find_first_of("= "));
+    const bool is_secret =
+        absl::StartsWith(option, "-") && IsSecretName(absl::StrReplaceAll(option, {{"-", "_"}}));
+    Require(!is_secret, At(path, i),
+            absl::StrCat(option, " looks like a secret, and a spec is stored, shown and logged; ",
+                         std::string(instead)));
   }
 }
 
@@ -316,7 +334,7 @@ void Validator::CheckHub(const std::string& path, const v1::Model::Hub& hub) {
                });
   RequireForm(is_id, path + ".id", "OWNER/MODEL, like Qwen/Qwen3-235B-A22B", hub.id());
   Require(hub.endpoint().empty() || IsHttp(hub.endpoint()), path + ".endpoint",
-          absl::StrCat("needs an http:// or https:// URL, not \"", hub.endpoint(), "\""));
+          absl::StrCat("needs an http:// or https:// URL, not \"", ShownUrl(hub.endpoint()), "\""));
   Require(hub.token_file().empty() || IsPath(hub.token_file()), path + ".tokenFile",
           "needs the absolute path of a file on the nodes");
 }
@@ -437,6 +455,8 @@ void Validator::Ray() {
   CheckPort("spec.ray.port", ray.port());
   CheckPositive("spec.ray.startDeadline", ray.start_deadline());
   CheckEnvironment("spec.ray.environment", ray.environment());
+  CheckArguments("spec.ray.headExtraArgs", ray.head_extra_args(), "leave it out");
+  CheckArguments("spec.ray.workerExtraArgs", ray.worker_extra_args(), "leave it out");
   for (const char* name : {"HCCL_IF_IP", "ASCEND_RT_VISIBLE_DEVICES"}) {
     Require(!ray.environment().contains(name), Key("spec.ray.environment", name),
             "is derived from spec.nodes and spec.visibleChips, and differs by node; remove it");
@@ -481,6 +501,9 @@ void Validator::Engine() {
           absl::StrCat("needs ray, not \"", engine.distributed_executor_backend(), "\""));
   CheckPositive("spec.engine.startDeadline", engine.start_deadline());
   CheckEnvironment("spec.engine.environment", engine.environment());
+  CheckArguments("spec.engine.extraArgs", engine.extra_args(),
+                 "keep it in a 0600 file on the nodes that a volume shows in the container, and "
+                 "name that file with --config");
   EngineAndVersion();
 }
 

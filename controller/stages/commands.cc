@@ -147,14 +147,23 @@ Lines CheckFabric(const v1::CheckFabric& check) {
       "; do hccn_tool -i $i -ip -g; hccn_tool -i $i -tls -g; hccn_tool -i $i -link -g", "; done")};
 }
 
+// A package of Docker as the package manager takes it.
+std::string DockerPackage(const std::string& name, const std::string& version, bool apt) {
+  // containerd.io has versions of its own.
+  if (version.empty() || !absl::StartsWith(name, "docker")) return name;
+  if (!apt) return absl::StrCat(name, "-", version);
+  if (absl::StrContains(version, ':')) return Quoted(absl::StrCat(name, "=", version));
+  // apt takes only the whole version, with Docker's epoch in front and a revision behind.
+  const char* epoch = absl::StartsWith(name, "docker-ce") ? "5:" : "";
+  return Quoted(absl::StrCat(name, "=", epoch, version, "*"));
+}
+
 Lines InstallDocker(const v1::Docker& docker, const Circumstances& circumstances) {
   if (docker.has_packages()) {
     const bool apt = HasApt(circumstances);
     Lines names;
-    for (const std::string& name : docker.packages().names()) {
-      const std::string& version = docker.packages().version();
-      names.push_back(version.empty() ? name : absl::StrCat(name, apt ? "=" : "-", version));
-    }
+    for (const std::string& name : docker.packages().names())
+      names.push_back(DockerPackage(name, docker.packages().version(), apt));
     return {
         absl::StrCat(apt ? "apt-get install -y " : "yum install -y ", absl::StrJoin(names, " ")),
         "systemctl enable --now docker", "docker version"};
@@ -200,14 +209,35 @@ Lines InstallRuntime(const v1::InstallRuntime& install) {
   return lines;
 }
 
-// The keys come from the file on the node: typed, they would stay in the shell's history.
 Lines InstallObsutil(const v1::InstallObsutil& install) {
   Lines lines = Into("/data/drivers");
   Append(lines, Fetch(install.archive()));
   Append(lines, {absl::StrCat("tar -zxvf ", Quoted(FileOf(install.archive().url()))),
-                 "chmod +x obsutil_*/obsutil", "mv obsutil_*/obsutil /usr/local/bin/obsutil",
-                 "obsutil config -i=\"$ak\" -k=\"$sk\" -e=\"$endpoint\""});
+                 "chmod +x obsutil_*/obsutil", "mv obsutil_*/obsutil /usr/local/bin/obsutil"});
   return lines;
+}
+
+// The keys come from the file on the node: typed, they would stay in the shell's history.
+Lines CopyFromObs(const v1::ObsAccess& access, const std::string& copy) {
+  // Of a spec without obsutil, whose notes say that this source is skipped.
+  if (access.endpoint().empty()) return {copy};
+  return {absl::StrCat(". ", Quoted(access.credentials_file()),
+                       "   # ak=… and sk=…; npufleet hands them over in a 0600 file, in no argv"),
+          absl::StrCat("obsutil config -i=\"$ak\" -k=\"$sk\" -e=", Quoted(access.endpoint())),
+          copy};
+}
+
+// docker reads the logins of a folder's config.json, which the operator's file may not be named.
+Lines Pull(const std::string& reference, const std::string& credentials_file) {
+  if (credentials_file.empty()) return {absl::StrCat("docker pull ", Quoted(reference))};
+  if (FileOf(credentials_file) == "config.json") {
+    return {absl::StrCat("docker --config ", Quoted(FolderOf(credentials_file)), " pull ",
+                         Quoted(reference))};
+  }
+  return {"logins=$(mktemp -d)",
+          absl::StrCat("ln -s ", Quoted(credentials_file), " \"$logins/config.json\""),
+          absl::StrCat("docker --config \"$logins\" pull ", Quoted(reference)),
+          "rm -r \"$logins\""};
 }
 
 Lines LoadImage(const v1::LoadImage& load) {
@@ -219,7 +249,7 @@ Lines LoadImage(const v1::LoadImage& load) {
     const v1::Image::Source& source = load.sources(i);
     if (i > 0) lines.push_back("# or");
     if (source.has_registry()) {
-      lines.push_back(absl::StrCat("docker pull ", Quoted(source.registry())));
+      Append(lines, Pull(source.registry(), load.credentials_file()));
       if (source.registry() != load.name())
         lines.push_back(
             absl::StrCat("docker tag ", Quoted(source.registry()), " ", Quoted(load.name())));
@@ -230,7 +260,8 @@ Lines LoadImage(const v1::LoadImage& load) {
     if (source.has_archive()) {
       Append(lines, Fetch(source.archive()));
     } else {
-      lines.push_back(absl::StrCat("obsutil cp ", Quoted(source.obs()), " ./", Quoted(file)));
+      Append(lines, CopyFromObs(load.obs(), absl::StrCat("obsutil cp ", Quoted(source.obs()), " ./",
+                                                         Quoted(file))));
     }
     lines.push_back(absl::StrCat("docker load -i ", Quoted(file)));
   }
@@ -248,8 +279,8 @@ Lines FetchModel(const v1::FetchModel& fetch) {
     const v1::Model::Source& source = fetch.sources(i);
     if (i > 0) lines.push_back("# or");
     if (source.has_obs()) {
-      lines.push_back(
-          absl::StrCat("obsutil cp ", Quoted(source.obs()), " ", Quoted(target), "/ -f -r -flat"));
+      Append(lines, CopyFromObs(fetch.obs(), absl::StrCat("obsutil cp ", Quoted(source.obs()), " ",
+                                                          Quoted(target), "/ -f -r -flat")));
     } else if (source.has_modelers()) {
       const std::string endpoint = source.modelers().endpoint().empty()
                                        ? "https://modelers.cn"
@@ -270,7 +301,7 @@ Lines FetchModel(const v1::FetchModel& fetch) {
                                      Quoted(MaskedUrl(hub.endpoint()))));
       std::string line = modelscope ? absl::StrCat("modelscope download --model ", Quoted(hub.id()),
                                                    " --local_dir ", Quoted(target))
-                                    : absl::StrCat("huggingface-cli download ", Quoted(hub.id()),
+                                    : absl::StrCat("hf download ", Quoted(hub.id()),
                                                    " --local-dir ", Quoted(target));
       // The hub's own branch needs no name.
       const char* branch = modelscope ? "master" : "main";

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "common/shown_url.h"
+#include "common/string_views.h"
 
 namespace npufleet::stages {
 namespace {
@@ -37,7 +38,14 @@ std::string Quoted(std::string_view word) {
 }
 
 std::string Assignment(std::string_view name, std::string_view value) {
-  return absl::StrCat(std::string(name), "=", NamesASecret(name) ? kMask : Quoted(value));
+  std::string shown = NamesASecret(name) ? kMask : Quoted(MaskedUrl(value));
+  // A proxy needs no scheme: USER:PASSWORD@HOST:PORT.
+  const size_t at = value.rfind('@');
+  if (absl::EndsWithIgnoreCase(Absl(name), "_PROXY") && at != std::string_view::npos &&
+      value.find("://") == std::string_view::npos) {
+    shown = Quoted(absl::StrCat(kMask, std::string(value.substr(at))));
+  }
+  return absl::StrCat(std::string(name), "=", shown);
 }
 
 std::string ShellLine(const std::vector<std::string>& words) {
@@ -53,7 +61,7 @@ std::string ShellLine(const std::vector<std::string>& words) {
     } else if (secret && equals != std::string::npos) {
       shown.push_back(absl::StrCat(word.substr(0, equals + 1), kMask));
     } else {
-      shown.push_back(Quoted(word));
+      shown.push_back(Quoted(MaskedUrl(word)));
     }
     mask_next = secret && equals == std::string::npos;
   }

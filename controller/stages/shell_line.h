@@ -16,11 +16,11 @@ inline constexpr char kMask[] = "********";
 std::string Quoted(std::string_view word);
 
 // NAME=VALUE, with the value masked when the name says that it is a secret (TOKEN, SECRET,
-// PASSWORD, ACCESS_KEY …).
+// PASSWORD, ACCESS_KEY …), and as a URL is (a proxy may hold a password).
 std::string Assignment(std::string_view name, std::string_view value);
 
-// `words` with the values of options that name a secret (--api-key X, --token=X) masked, quoted,
-// and joined.
+// `words` with the values of options that name a secret (--api-key X, --token=X) masked, and URLs,
+// too; quoted, and joined.
 std::string ShellLine(const std::vector<std::string>& words);
 
 // A URL with its user and password masked, and without a query that signs.

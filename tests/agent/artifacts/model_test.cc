@@ -16,9 +16,11 @@
 namespace npufleet::artifacts {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr char kAbc[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 constexpr char kFolder[] = "/data2/Qwen3";
@@ -89,6 +91,21 @@ TEST_F(ModelTest, SaysWhyAHubCannotBeListed) {
   EXPECT_EQ(FailureOf(List(HubKind::kModelScope).status())->class_(), v1::Failure::TRANSIENT);
   node_.http().On("GET", "https://hub/", 200, "<html>");
   EXPECT_EQ(FailureOf(List(HubKind::kHuggingFace).status())->class_(), v1::Failure::TRANSIENT);
+}
+
+TEST_F(ModelTest, TellsATokenThatIsRefusedFromOneThatLacks) {
+  for (const int status : {401, 403}) {
+    hub_.clear_token_file();
+    node_.http().On("GET", "https://hub/", status, "{}");
+    const auto without = FailureOf(List(HubKind::kHuggingFace).status());
+    EXPECT_THAT(without->advice(), HasSubstr("set tokenFile"));
+    hub_.set_token_file("/root/token");
+    ASSERT_TRUE(node_.files().Write("/root/token", "t0p\n", 0600).ok());
+    const auto refused = FailureOf(List(HubKind::kHuggingFace).status());
+    EXPECT_EQ(refused->class_(), v1::Failure::CONFIG);
+    EXPECT_THAT(refused->advice(), HasSubstr("refuses the token in /root/token"));
+    EXPECT_THAT(refused->advice(), Not(AnyOf(HasSubstr("set tokenFile"), HasSubstr("t0p"))));
+  }
 }
 
 TEST_F(ModelTest, PagesThatLeadInACircleHaveAnEnd) {

@@ -102,6 +102,22 @@ TEST(CommandsTest, DockerByPackages) {
                           "systemctl enable --now docker", "docker version"));
 }
 
+TEST(CommandsTest, TheVersionOfDockerIsNotThatOfContainerd) {
+  v1::Deployment deployment = Reference();
+  auto& packages = *deployment.mutable_spec()->mutable_docker()->mutable_packages();
+  for (const char* name : {"docker-ce", "docker-ce-cli", "containerd.io"}) packages.add_names(name);
+  packages.set_version("28.0.4");
+  EXPECT_EQ(Of(deployment, "docker@node-a").front(),
+            "yum install -y docker-ce-28.0.4 docker-ce-cli-28.0.4 containerd.io");
+  const Circumstances ubuntu = {.os = "ubuntu 22.04 aarch64"};
+  EXPECT_EQ(Of(deployment, "docker@node-a", ubuntu).front(),
+            "apt-get install -y 'docker-ce=5:28.0.4*' 'docker-ce-cli=5:28.0.4*' containerd.io");
+  packages.set_version("5:28.0.4-1~ubuntu.22.04~jammy");
+  packages.mutable_names()->DeleteSubrange(1, 2);
+  EXPECT_EQ(Of(deployment, "docker@node-a", ubuntu).front(),
+            "apt-get install -y 'docker-ce=5:28.0.4-1~ubuntu.22.04~jammy'");
+}
+
 TEST(CommandsTest, Runtime) {
   EXPECT_THAT(Of(Reference(), "runtime@node-b"),
               IsSupersetOf({"wget https://gitee.com/ascend/mind-cluster/releases/download/v6.0.0/"
@@ -137,9 +153,57 @@ TEST(CommandsTest, ModelFromEachOfItsSources) {
                   "modelscope download --model Qwen/Qwen3-235B-A22B --local_dir "
                   "./Qwen3-235B-A22B",
                   "# or", "pip install huggingface_hub",
-                  "huggingface-cli download Qwen/Qwen3-235B-A22B --local-dir ./Qwen3-235B-A22B",
-                  "# or",
+                  "hf download Qwen/Qwen3-235B-A22B --local-dir ./Qwen3-235B-A22B", "# or",
                   "obsutil cp obs://bigmodel/Qwen3-235B-A22B/ ./Qwen3-235B-A22B/ -f -r -flat"));
+}
+
+TEST(CommandsTest, ModelOfAnotherRevision) {
+  v1::Deployment deployment = Reference();
+  auto& source = *deployment.mutable_spec()->mutable_model()->mutable_sources(1);
+  source.mutable_hugging_face()->set_revision("v2");
+  EXPECT_THAT(Of(deployment, "model@node-b"),
+              Contains("hf download Qwen/Qwen3-235B-A22B --local-dir ./Qwen3-235B-A22B "
+                       "--revision v2"));
+}
+
+// Runbook 2.3.
+TEST(CommandsTest, ObsutilHasItsKeysFromTheFileOnTheNode) {
+  v1::Deployment deployment = Reference();
+  v1::Obsutil& obsutil = *deployment.mutable_spec()->mutable_obsutil();
+  obsutil.set_version("5.7.3");
+  obsutil.mutable_archive()->set_url("https://obs.example/obsutil_linux_arm64.tar.gz");
+  obsutil.set_endpoint("obs.cn-east-292.example");
+  obsutil.set_credentials_file("/etc/npufleet/obs-keys");
+  for (const char* task : {"image@node-a", "model@node-a"}) {
+    const std::vector<std::string> lines = Of(deployment, task);
+    const auto keys = std::find_if(lines.begin(), lines.end(), [](const std::string& line) {
+      return absl::StartsWith(line, ". /etc/npufleet/obs-keys   # ");
+    });
+    ASSERT_LT(keys, lines.end() - 2) << task;
+    EXPECT_EQ(keys[1], "obsutil config -i=\"$ak\" -k=\"$sk\" -e=obs.cn-east-292.example");
+    EXPECT_THAT(keys[2], HasSubstr("obsutil cp obs://"));
+  }
+  EXPECT_THAT(Of(deployment, "obsutil@node-a"), Each(Not(HasSubstr("config"))));
+}
+
+TEST(CommandsTest, APullWithLogins) {
+  v1::Deployment deployment = Reference();
+  v1::Image& image = *deployment.mutable_spec()->mutable_image();
+  image.clear_sources();
+  image.add_sources()->set_registry(image.name());
+  const std::string shown = absl::StrCat("docker images ", image.name());
+  EXPECT_THAT(Of(deployment, "image@node-a"),
+              ElementsAre(absl::StrCat("docker pull ", image.name()), shown));
+  image.set_credentials_file("/root/.docker/config.json");
+  EXPECT_THAT(
+      Of(deployment, "image@node-a"),
+      ElementsAre(absl::StrCat("docker --config /root/.docker pull ", image.name()), shown));
+  image.set_credentials_file("/etc/npufleet/registry");
+  EXPECT_THAT(
+      Of(deployment, "image@node-a"),
+      ElementsAre("logins=$(mktemp -d)", "ln -s /etc/npufleet/registry \"$logins/config.json\"",
+                  absl::StrCat("docker --config \"$logins\" pull ", image.name()),
+                  "rm -r \"$logins\"", shown));
 }
 
 // Runbook 3.3, line by line.
@@ -225,8 +289,14 @@ TEST(CommandsTest, SecretsAreMasked) {
   (*spec.mutable_container()->mutable_environment())["HF_TOKEN"] = "hunter2";
   (*spec.mutable_ray()->mutable_environment())["MY_PASSWORD"] = "hunter2";
   (*spec.mutable_engine()->mutable_environment())["VLLM_API_KEY"] = "hunter2";
+  for (auto* environment :
+       {spec.mutable_container()->mutable_environment(), spec.mutable_ray()->mutable_environment(),
+        spec.mutable_engine()->mutable_environment()}) {
+    (*environment)["HTTPS_PROXY"] = "http://me:hunter2@proxy:3128";
+  }
   for (const char* argument : {"--api-key", "hunter2", "--max-log-len", "7", "--token=hunter2"})
     spec.mutable_engine()->add_extra_args(argument);
+  spec.mutable_ray()->add_head_extra_args("--storage=https://me:hunter2@store/x");
   spec.mutable_runtime()->mutable_installer()->set_url("https://me:hunter2@example.org/r.run");
   spec.mutable_model()->mutable_sources(1)->mutable_hugging_face()->set_token_file("/root/token");
   spec.mutable_driver()->mutable_firmware()->set_url(
@@ -236,6 +306,12 @@ TEST(CommandsTest, SecretsAreMasked) {
     EXPECT_THAT(ApplyCommands(verb, {}), Each(Not(HasSubstr("hunter2")))) << task;
   EXPECT_THAT(Of(deployment, "serve@node-a"),
               Contains("--api-key ******** --max-log-len 7 --token=********"));
+  for (const char* task : {"container@node-a", "ray-head@node-a", "ray-worker@node-b"}) {
+    EXPECT_THAT(Of(deployment, task),
+                Contains(HasSubstr("HTTPS_PROXY='http://********@proxy:3128'")));
+  }
+  EXPECT_THAT(Of(deployment, "ray-head@node-a"),
+              Contains(HasSubstr("'--storage=https://********@store/x'")));
   EXPECT_THAT(Of(deployment, "runtime@node-a"),
               Contains("wget 'https://********@example.org/r.run'"));
   EXPECT_THAT(Of(deployment, "driver@node-a"), Contains("wget 'https://b.obs.example/f.run?…'"));
@@ -249,6 +325,17 @@ TEST(ShellLineTest, QuotesWhatTheShellWouldRead) {
   EXPECT_EQ(Quoted(""), "''");
   EXPECT_EQ(Assignment("TOKENIZER_MODE", "auto"), "TOKENIZER_MODE=auto");
   EXPECT_EQ(ShellLine({"--max-tokens", "16"}), "--max-tokens 16");
+}
+
+TEST(ShellLineTest, MasksThePasswordOfAProxyAndOfAUrl) {
+  EXPECT_EQ(Assignment("https_proxy", "http://me:hunter2@proxy:3128"),
+            "https_proxy='http://********@proxy:3128'");
+  EXPECT_EQ(Assignment("HTTP_PROXY", "me:hunter2@proxy:3128"), "HTTP_PROXY='********@proxy:3128'");
+  EXPECT_EQ(Assignment("HTTP_PROXY", "http://proxy:3128"), "HTTP_PROXY=http://proxy:3128");
+  EXPECT_EQ(Assignment("NO_PROXY", "localhost,192.168.0.0/16"),
+            "NO_PROXY=localhost,192.168.0.0/16");
+  EXPECT_EQ(ShellLine({"--download-dir", "https://me:hunter2@store/x"}),
+            "--download-dir 'https://********@store/x'");
 }
 
 }  // namespace
