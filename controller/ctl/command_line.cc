@@ -364,10 +364,12 @@ void CommandLine::Others() {
                          "deployment.schema.json");
   CLI::App* validate =
       Command(spec, "validate", "check FILE; errors as FILE:LINE:COLUMN",
-              "Examples:\n  ctl spec validate -f qwen3-235b.yaml\n"
+              "Examples:\n  ctl spec validate qwen3-235b.yaml\n"
               "  ctl spec validate -f qwen3-235b.yaml --resolved",
               [this] { return ValidateSpec(context_, options_.file, options_.resolved); });
-  AddFile(validate);
+  validate->add_option("-f,--file,FILE", options_.file, "the deployment's YAML; - is stdin")
+      ->type_name(kFileType)
+      ->required();
   validate->add_flag("--resolved", options_.resolved, "print it with all defaults");
   CLI::App* init = Command(
       spec, "init", "a commented deployment to complete, for the nodes of the fleet or named ones",
@@ -413,7 +415,7 @@ CommandNode TreeOf(const CLI::App& app) {
     if (option->get_group().empty()) continue;  // hidden
     if (option->get_positional()) {
       for (const std::string& value : ValuesOf(*option)) node.arguments.push_back(value);
-      continue;
+      if (!option->nonpositional()) continue;
     }
     CommandOption made;
     for (const std::string& name : option->get_snames()) made.names.push_back("-" + name);

@@ -13,6 +13,7 @@ from contents import write_engine, write_model  # noqa: E402
 
 VERSIONS = ("0.7.3", "0.8.4", "0.9.1", "0.11.0")
 MODEL = "data2/Qwen3-235B-A22B"
+CONFIG = "data2/vllm-serve.yaml"  # of --config: on a volume of the container
 # The names of the runbook's table 4.1 that no vLLM has, and what each becomes.
 FOREIGN = {("--Npu-memory-utilization", "0.9"): "--gpu-memory-utilization 0.9", ("--max-concurrent-requests", "32"): "--max-num-seqs 32",
            ("--model-cache-dir", "/data2/cache"): "--download-dir /data2/cache", ("--log-level", "debug"): "VLLM_LOGGING_LEVEL=DEBUG",
@@ -96,13 +97,16 @@ def one_version(checks, node, engine, version):
     checks.succeeds(f"{version}: docker run", node.apply("container", run_container=fleet.container()))
     checks.succeeds(f"{version}: ray start --head", fleet.ray())
     refusals(checks, fleet)
-    extra = [word for words in FOREIGN for word in words] + ["--seed", "1024"]
+    config = node.write(CONFIG, "disable-log-stats: true\n")
+    extra = [word for words in FOREIGN for word in words] + ["--seed", "1024", "--config", str(config)]
     outcome = fleet.serve(*extra, enable_expert_parallel=version != "0.7.3")
     line = started(outcome)
     checks.that(f"{version}: the runbook's command line and all of its table 4.1", outcome.succeeded and line, outcome, line[:160])
     notes = "\n".join(item for item in outcome.lines if item.startswith("note: "))
     for words, became in FOREIGN.items():
         checks.that(f"{version}: {words[0]} became {became}, with a note", f"{words[0]} became {became}" in notes and words[0] not in line, notes)
+    taken = next((item for item in outcome.lines if "non-default args" in item), "")
+    checks.that(f"{version}: --config reaches vLLM, which names its file", f"--config {config}" in line and f"'config': '{config}'" in taken, f"{line} {taken}")
     if version == "0.11.0":
         checks.that("0.11.0: what it has no more was left out, with a note", "--enable-reasoning dropped" in notes and "VLLM_USE_V1=0 dropped" in notes
                     and "--enable-reasoning" not in line, notes)

@@ -1,4 +1,4 @@
-"""Runbook 3.1: the image, from an archive or from a registry with TLS and a login, in the operator's order."""
+"""Runbook 3.1: the image, from an archive, from the object store or from a registry with TLS and a login, in the operator's order."""
 import gzip
 import hashlib
 import io
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tarfile
 
-from parts import docker
+from parts import docker, obs
 from parts.node import Node
 from parts.origin import Origin
 
@@ -127,17 +127,91 @@ def registries(checks, node, daemon, registry, strange, ids):
     checks.that("no failed pull left anything", not daemon.names(), daemon.names())
 
 
+def by_obs(checks, node, daemon, origin, work, ids):
+    store = obs.Store(work, work / "store")
+    try:
+        for name in ("good.tar.gz", "other.tar.gz"):
+            store.put("docker", f"images/{name}", origin.directory / "images" / name)
+        obs.pack(origin.directory / "obsutil.tar.gz", "5.7.3")
+        outcome = node.apply("obsutil", install_obsutil={"version": "5.7.3", "archive": origin.artifact("obsutil.tar.gz")})
+        checks.succeeds("obsutil is installed by its verb", outcome, "5.7.3")
+        with obs.Watch() as watch:
+            objects(checks, node, daemon, origin, store, ids)
+        keys_stay_secret(checks, node, daemon, watch)
+    finally:
+        store.end()
+
+
+def objects(checks, node, daemon, origin, store, ids):
+    agent = node.root / "var/lib/npufleet/agent"
+    good, gone = "obs://docker/images/good.tar.gz", "obs://docker/images/gone.tar.gz"
+    access = obs.access(store, node)
+
+    def want(*sources, keys=access):
+        return {"name": NAME, "sources": list(sources), "obs": keys}
+
+    def load(*sources, **more):
+        return node.apply("image", load_image=want(*sources, **more))
+
+    def left():
+        return [str(file) for file in (*(agent / "artifacts").glob("obs-*"), *(agent / "obsutil/config").glob("*"))] + sorted(daemon.names())
+    outcome = load({"obs": good})
+    checks.succeeds("by obs: an archive of the object store is loaded", outcome, ids["good"])
+    checks.that("by obs: it came by obsutil into a file of its own", "obs-good.tar.gz" in outcome.text and len(obs.records(node)) == 1, outcome)
+    checks.that("by obs: it is named as the runbook does", NAME in daemon.names() and daemon.id(NAME) == ids["good"]
+                and f"docker tag vllm-ascend:0.8.4rc2 {NAME}" in outcome.text, outcome)
+    checks.that("by obs: nothing but the image stays", left() == sorted(daemon.names()), left())
+    again = load({"obs": good})
+    checks.that("by obs: a second time nothing is fetched", again.succeeded and not again.operation.get("changed") and len(obs.records(node)) == 1, again)
+    daemon.forget()
+    checks.fails("by obs: an archive of another architecture", load({"obs": "obs://docker/images/other.tar.gz"}), "CONFIG", "s390x", signature="IMG-07")
+    checks.that("by obs: nothing of another architecture is left", not left(), left())
+    whole = (origin.directory / "images/good.tar").read_bytes()
+    store.put("docker", "images/cut.tar", whole[:len(whole) // 2])
+    checks.fails("by obs: half an archive", load({"obs": "obs://docker/images/cut.tar"}), "TRANSIENT", signature="IMG-08")
+    checks.that("by obs: nothing of half an archive is left", not left(), left())
+    wrong = obs.access(store, node, "wrong.keys", secret="sk-wrong")
+    checks.fails("by obs: a wrong secret key", load({"obs": good}, keys=wrong), "CONFIG", "SignatureDoesNotMatch",
+                 "OBS refuses: check the keys, the endpoint and the clock.", signature="MOD-14")
+    checks.that("by obs: nothing is left without the right key", not left(), left())
+    checks.fails("by obs: an object that is not there", load({"obs": gone}), "CONFIG", "NoSuchKey", "Correct the obs source")
+    outcome = load({"obs": gone}, {"archive": origin.artifact("images/good.tar.gz")})
+    checks.succeeds("by obs: after an object that is not there comes the next source", outcome, ids["good"])
+    checks.that("by obs: the reason for the skip is kept", f"{gone}: obsutil cp {gone} ended with status 1" in outcome.lines
+                and any("NoSuchKey" in line for line in outcome.lines), outcome)
+    daemon.forget()
+
+
+def keys_stay_secret(checks, node, daemon, watch):
+    records = obs.records(node)
+    argvs = watch.argvs | {" ".join(record["argv"]) for record in records}
+    checks.that("by obs: programs were seen at work, obsutil among them", records and any("obsutil cp obs://" in argv for argv in watch.argvs),
+                f"{len(argvs)} command lines, none of obsutil")
+    telling = [argv for argv in argvs if obs.ACCESS_KEY in argv or obs.SECRET_KEY in argv]
+    checks.that("by obs: the keys are in no argv", not telling, telling)
+    checks.that("by obs: each obsutil had its keys in a file of mode 0600", all(record["mode"] == "0o600" for record in records), records)
+    kept = obs.holding_keys(node.root / "var", node.root / "etc", node.agent.log)
+    checks.that("by obs: the keys are in no log, journal and state of the agent", not kept, kept)
+    kept = obs.holding_keys(*(item for item in daemon.folder.iterdir() if item != daemon.bin))
+    checks.that("by obs: the keys are in no configuration, log and data of the daemon", not kept, kept)
+    kept = set(obs.holding_keys(node.root).split())
+    written = {str(file) for file in (node.root / "root").glob("*.keys")}
+    checks.that("by obs: they are where the operator wrote them, and nowhere else", kept == written, kept)
+
+
 def in_order(checks, node, daemon, origin, registry, strange, ids):
     sources = [{"archive": {"url": f"{origin.url}/images/gone.tar", "sha256": "0" * 64}}, {"obs": "obs://docker/vllm-ascend.tar.gz"},
                {"registry": f"{strange.name}/ascend/vllm:good"}, {"registry": f"{registry.name}/ascend/vllm:gone"},
                {"archive": origin.artifact("images/other.tar.gz")}, {"registry": f"{registry.name}/ascend/vllm:good"},
                {"archive": origin.artifact("images/good.tar.gz")}]
     load = {"name": NAME, "sources": sources, "credentials_file": "/root/logins.json"}
+    earlier = len(origin.requests())
     outcome = node.apply("image", load_image=load)
     checks.succeeds("the first source that works is taken", outcome, ids["good"])
     reasons = ("HTTP 404", "obsutil", "x509", "manifest unknown", "s390x")
     checks.that("the reason for each skip is kept", all(word in outcome.text for word in reasons), outcome)
-    checks.that("what comes after the one that worked is not fetched", not any("good.tar.gz" in item["path"] for item in origin.requests()[-3:]))
+    asked = [item["path"] for item in origin.requests()[earlier:]]
+    checks.that("what comes after the one that worked is not fetched", "/images/gone.tar" in asked and "/images/good.tar.gz" not in asked, asked)
     again = node.apply("image", load_image=load)
     checks.that("a second time nothing is done", again.succeeded and not again.operation.get("changed"), again)
     checks.that("it is present for a Check", node.check("image", load_image=load).get("state") == "PRESENT")
@@ -164,6 +238,7 @@ def run(checks, build, work):
             origin = Origin(work, work / "served", "images-origin")
             archives(checks, node, daemon, origin, ids)
             registries(checks, node, daemon, registry, strange, ids)
+            by_obs(checks, node, daemon, origin, work, ids)
             in_order(checks, node, daemon, origin, registry, strange, ids)
             kept = subprocess.run(["grep", "-rl", PASSWORD, node.root / "var", node.agent.log], capture_output=True, text=True, check=False).stdout
             checks.that("the password is in no log and no file of the agent", not kept, kept)

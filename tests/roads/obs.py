@@ -1,7 +1,6 @@
 """Runbook 2.3 and the obs lines of 3.2: obsutil by version, keys by reference, a model from the object store."""
 import json
 import shutil
-import subprocess
 
 import models
 from parts import obs
@@ -64,14 +63,11 @@ def downloads(checks, node, store, origin, wanted):
 
 
 def keeps_secrets(checks, node):
-    records = [json.loads(line) for line in node.read("var/lib/npufleet/agent/obsutil/.obsutil_log/obsutil.log").splitlines()]
+    records = obs.records(node)
     checks.that("the keys reach obsutil in a file of mode 0600", records and all(record["mode"] == "0o600" for record in records), records[:1])
     checks.that("the keys are in no argv", not any(secret in json.dumps(records) for secret in (obs.ACCESS_KEY, obs.SECRET_KEY)), records[:1])
     checks.that("that file is gone afterwards", not list((node.root / "var/lib/npufleet/agent/obsutil/config").glob("*")))
-    kept = ""
-    for secret in (obs.ACCESS_KEY, obs.SECRET_KEY):
-        kept += subprocess.run(["grep", "-rla", secret, node.root / "var", node.root / "etc", node.root / "data2", node.agent.log],
-                               capture_output=True, text=True, check=False).stdout
+    kept = obs.holding_keys(*(node.root / folder for folder in ("var", "etc", "data2")), node.agent.log)
     checks.that("the keys are in no log, event, journal and file of the agent", not kept, kept)
 
 

@@ -3,7 +3,8 @@
 
   run.py --build BUILD_DIR [--long] [ROAD...]
 
---long also walks the roads that take minutes. ROAD: images models packages obs driver dcmi engine; all of them without one.
+--long also walks the roads that take minutes. ROAD: images models obs driver dcmi engine runtime docker_upgrade
+clients package_managers; all of them without one.
 Ends with `N passed, M failed`; exit status 1 when one failed.
 """
 import argparse
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from parts.node import Checks, Failed  # noqa: E402
 
-QUICK = ("images", "models", "obs", "driver", "dcmi", "engine")
+QUICK = ("images", "models", "obs", "driver", "dcmi", "engine", "runtime", "docker_upgrade")
 LONG = ("clients", "package_managers")
 
 

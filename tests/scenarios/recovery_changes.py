@@ -9,6 +9,7 @@ from incident import HEAD, Incident, ON_HEAD, REBOOT_HEAD, REBOOT_WORKER, SERVE,
 from scenario import Failed, NAME, until, with_image
 
 SUMS = os.path.join(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"), "origin/SHA256SUMS")
+OTHER_IMAGE = "quay.io/ascend/vllm-ascend:v0.8.4rc2-openeuler"
 DRIVER, FIRMWARE = ("25.2.0", "7.7.0.6.236")
 
 
@@ -42,7 +43,9 @@ def server_flag(fleet):
 
 
 def image_tag(fleet):
-    spec = with_image(fleet.spec(), "quay.io/ascend/vllm-ascend:v0.8.4rc2-openeuler", "images/vllm-ascend-0.8.4rc2.tar.gz", SUMS)
+    for node in (HEAD, WORKER):  # of a round before: what is there is not fetched
+        fleet.do(node, "docker", "rmi", "--force", OTHER_IMAGE, check=False)
+    spec = with_image(fleet.spec(), OTHER_IMAGE, "images/vllm-ascend-0.8.4rc2.tar.gz", SUMS)
     return changed(fleet, "image tag changed", "another image tag", spec, {"image@node-a", "image@node-b", *REBOOT_HEAD, *REBOOT_WORKER})
 
 

@@ -9,11 +9,13 @@
 #include <re2/re2.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -70,6 +72,38 @@ bool Exists(const std::string& test) {
   return RE2::PartialMatch(source, pattern);
 }
 
+// Of those that run the verb of a line on an agent, and not beside one.
+bool IsOfAWholeRollout(const std::string& test) {
+  return absl::StartsWith(test, "tests/roads/") || absl::StartsWith(test, "tests/scenarios/") ||
+         absl::StartsWith(test, "tests/integration/");
+}
+
+// A function of a road or a scenario runs when a program beside it calls it, and a road when
+// run.py knows it.
+bool IsCalled(const std::string& test) {
+  const std::filesystem::path file(test.substr(0, test.find(':')));
+  const std::string name = test.substr(test.find(':') + 1);
+  const bool is_road = absl::StartsWith(test, "tests/roads/");
+  if (is_road && !absl::StrContains(spec::ReadSourceFile("tests/roads/run.py"),
+                                    absl::StrCat("\"", file.stem().string(), "\""))) {
+    return false;
+  }
+  const std::filesystem::path folder = std::filesystem::path(NPUFLEET_SOURCE_DIR) / file;
+  const RE2 call(absl::StrCat("(def )?\\b", name, "\\("));
+  for (const auto& entry : std::filesystem::directory_iterator(folder.parent_path())) {
+    const bool is_own = entry.path() == folder;
+    if (entry.path().extension() != ".py" || (is_road && !is_own)) continue;
+    const std::string text =
+        spec::ReadSourceFile((file.parent_path() / entry.path().filename()).string());
+    re2::StringPiece rest(text);
+    std::string defines;
+    while (RE2::FindAndConsume(&rest, call, &defines)) {
+      if (defines.empty()) return true;
+    }
+  }
+  return false;
+}
+
 std::string Cell(const std::string& text) { return absl::StrReplaceAll(text, {{"|", "\\|"}}); }
 
 std::string Code(const std::string& text) { return absl::StrCat("`", Cell(text), "`"); }
@@ -104,6 +138,17 @@ TEST(RunbookTest, EachLineHasAStageOfTheCatalogueAndTestsThatExist) {
   }
 }
 
+TEST(RunbookTest, EachLineIsRunByARoadAScenarioOrAnIntegrationTest) {
+  for (const Row& row : Rows()) {
+    EXPECT_TRUE(absl::c_any_of(row.tests, IsOfAWholeRollout))
+        << row.line << ": only unit tests run it";
+    for (const std::string& test : row.tests) {
+      if (!absl::StrContains(test, ".py:")) continue;
+      EXPECT_TRUE(IsCalled(test)) << row.line << ": nothing calls " << test;
+    }
+  }
+}
+
 TEST(RunbookTest, EachStageStandsForALine) {
   // What the runbook's author did by eye.
   const std::set<std::string> looked = {"npu", "fabric", "reach"};
@@ -122,6 +167,7 @@ TEST(RunbookTest, NoCommandOfTheRunbookIsLeftOut) {
   for (const char* word : {"npu-smi info",
                            "yum update -y",
                            "yum install wget",
+                           "mkdir -p /data/drivers",
                            "npu-driver_25.0.rc1.b080",
                            "npu-firmware_7.7.t20.0.b200",
                            "--upgrade",
@@ -139,21 +185,38 @@ TEST(RunbookTest, NoCommandOfTheRunbookIsLeftOut) {
                            "Ascend-docker-runtime_6.0.0",
                            "--install",
                            "systemctl restart docker",
+                           "obsutil_linux_arm64.tar.gz",
+                           "tar -zxvf",
+                           "mv ./obsutil_linux_arm64_5.7.3 ./obs_bin",
+                           "OBSAK",
+                           "OBSSK",
+                           "export PATH",
+                           "obsutil config",
                            "vllm-ascend-0.8.4rc2.tar.gz",
                            "docker load -i",
                            "swr.cn-east-3",
                            "swr.cn-north-4",
                            "v0.8.4rc1",
                            "v0.7.3rc2",
+                           "mkdir -p /data/docker_images",
+                           "obsutil cp obs://docker/vllm-ascend-0.8.4rc2.tar.gz",
                            "pip install modelscope",
                            "modelscope download",
+                           "Huggingface",
+                           "obsutil cp obs://bigmodel/Qwen3-235B-A22B/",
+                           "-f -r -flat",
                            "docker images",
                            "docker run -itd",
+                           "--privileged",
+                           "--network host",
+                           "--shm-size 500g",
+                           "--device",
                            "docker exec -it",
                            "HCCL_IF_IP",
                            "GLOO_SOCKET_IFNAME",
                            "TP_SOCKET_IFNAME",
-                           "ASCEND_RT_VISIBLE_DEVICES",
+                           "RAY_EXPERIMENTAL_NOSET_ASCEND_RT_VISIBLE_DEVICES",
+                           " ASCEND_RT_VISIBLE_DEVICES",
                            "local_ip",
                            "nic_name",
                            "ray start --head",
@@ -161,11 +224,30 @@ TEST(RunbookTest, NoCommandOfTheRunbookIsLeftOut) {
                            "VLLM_USE_V1",
                            "VLLM_TEST_ENABLE_EP",
                            "vllm serve",
+                           "--served-model-name",
+                           "--enable-reasoning",
+                           "--reasoning-parser",
+                           "--gpu-memory-utilization",
+                           "--enforce-eager",
+                           "--model_tag",
+                           "--config",
+                           "--host",
+                           "--port",
                            "--tensor-parallel-size",
                            "--pipeline-parallel-size",
+                           "--Npu-memory-utilization",
+                           "--cpu-offload-gb",
                            "--dtype",
+                           "--fp16",
                            "--max-model-len",
+                           "--max-num-batched-tokens",
+                           "--max-concurrent-requests",
+                           "--model-cache-dir",
+                           "--log-level",
                            "--swap-space",
+                           "--block-size",
+                           "--distributed_executor_backend",
+                           "engine_args",
                            "curl -X POST"}) {
     EXPECT_TRUE(absl::StrContains(all, word)) << word;
   }

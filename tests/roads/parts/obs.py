@@ -1,8 +1,12 @@
 """The object store's double, its keys, and obsutil as its vendor packs it."""
 import io
+import json
 import os
+import subprocess
 import sys
 import tarfile
+import threading
+from pathlib import Path
 
 from .node import Program, doubles
 
@@ -47,3 +51,47 @@ def access(store, node, name="obs.keys", secret=SECRET_KEY, key=ACCESS_KEY, mode
     """The ObsAccess for keys that are written to the node."""
     node.write(f"root/{name}", f"# of the tenant\nak={key}\nsk={secret}\n", mode)
     return {"endpoint": store.endpoint, "credentials_file": f"/root/{name}"}
+
+
+def records(node):
+    """What each obsutil of the node noted of itself: its argv, and the mode of the file with its keys."""
+    log = "var/lib/npufleet/agent/obsutil/.obsutil_log/obsutil.log"
+    return [json.loads(line) for line in node.read(log).splitlines()] if node.exists(log) else []
+
+
+def holding_keys(*paths):
+    """The files at or below `paths` that hold a key."""
+    found = ""
+    for secret in (ACCESS_KEY, SECRET_KEY):
+        found += subprocess.run(["grep", "-rlaF", "-e", secret, *paths], capture_output=True, text=True, check=False).stdout
+    return found
+
+
+class Watch:
+    """The argv of each program that starts meanwhile; not the store's own double, which is told its access key."""
+
+    def __init__(self):
+        self.before, self.argvs, self.stopped = self.numbers(), set(), threading.Event()
+        self.thread = threading.Thread(target=self.look, daemon=True)
+
+    @staticmethod
+    def numbers():
+        return {name for name in os.listdir("/proc") if name.isdigit()}
+
+    def look(self):
+        while not self.stopped.wait(0.02):
+            for number in self.numbers() - self.before:
+                try:
+                    argv = Path("/proc", number, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                except OSError:
+                    continue
+                if "origin/obs.py" not in argv:
+                    self.argvs.add(argv)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.thread.join()
