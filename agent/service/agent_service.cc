@@ -17,8 +17,9 @@ grpc::ServerUnaryReactor* AgentService::Answer(grpc::CallbackServerContext* cont
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   parts_.queue.Post([reactor, reply, call = std::move(call)] {
     absl::StatusOr<Reply> answer = call();
-    if (answer.ok()) *reply = *std::move(answer);
-    reactor->Finish(ToGrpc(answer.status()));
+    if (!answer.ok()) return reactor->Finish(ToGrpc(answer.status()));
+    *reply = *std::move(answer);
+    reactor->Finish(grpc::Status::OK);
   });
   return reactor;
 }

@@ -89,7 +89,7 @@ class LoadImage : public Verb {
   }
 
   absl::Status LoadArchive(const v1::Artifact& archive, Execution& execution) {
-    const std::string url = archive.url();
+    const std::string& url = archive.url();
     const std::string name = FileOf(url);
     const std::string target = absl::StrCat(kFolder, name);
     ASSIGN_OR_RETURN(const std::string path,
