@@ -74,17 +74,9 @@ TEST(ChatStreamTest, ForeignBodiesAreErrorsAndNeverCrash) {
 // Answers one request with the given bytes.
 class OneAnswer {
  public:
-  explicit OneAnswer(std::string answer) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof(address);
-    bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address));
-    listen(socket_, 1);
-    getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length);
-    port_ = ntohs(address.sin_port);
+  explicit OneAnswer(std::string answer) {
     thread_ = std::thread([this, answer = std::move(answer)] {
-      int client = accept(socket_, nullptr, nullptr);
+      const int client = connection_.Accept();
       char buffer[4096];
       // The request is small; its end is the end of its JSON.
       while (!absl::EndsWith(request_, "}")) {
@@ -96,16 +88,14 @@ class OneAnswer {
       close(client);
     });
   }
-  ~OneAnswer() { close(socket_); }
-  std::string url() const { return absl::StrCat("http://127.0.0.1:", port_); }
+  std::string url() const { return absl::StrCat("http://127.0.0.1:", connection_.port()); }
   std::string request() {
     if (thread_.joinable()) thread_.join();
     return request_;
   }
 
  private:
-  int socket_;
-  int port_ = 0;
+  OneConnection connection_;
   std::string request_;
   std::thread thread_;
 };

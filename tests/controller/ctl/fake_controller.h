@@ -48,10 +48,10 @@ class ListWriter : public grpc::ServerWriteReactor<Message> {
   const grpc::Status end_;
 };
 
-// A server of HTTP/2 that is there, and gone as soon as the first request has come.
-class LostController {
+// A free port of 127.0.0.1, for one connection that a test serves byte by byte.
+class OneConnection {
  public:
-  LostController() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+  OneConnection() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -60,9 +60,30 @@ class LostController {
     listen(socket_, 1);
     getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length);
     port_ = ntohs(address.sin_port);
+  }
+  ~OneConnection() { Close(); }
+  OneConnection(const OneConnection&) = delete;
+  OneConnection& operator=(const OneConnection&) = delete;
+
+  int Accept() { return accept(socket_, nullptr, nullptr); }
+  void Close() {  // nobody else is heard
+    if (socket_ >= 0) close(socket_);
+    socket_ = -1;
+  }
+  int port() const { return port_; }
+
+ private:
+  int socket_;
+  int port_ = 0;
+};
+
+// A server of HTTP/2 that is there, and gone as soon as the first request has come.
+class LostController {
+ public:
+  LostController() {
     thread_ = std::thread([this] {
-      const int client = accept(socket_, nullptr, nullptr);
-      close(socket_);
+      const int client = connection_.Accept();
+      connection_.Close();
       const char settings[9] = {0, 0, 0, 4};  // none, but they make the connection ready
       bool lives = write(client, settings, sizeof(settings)) == sizeof(settings);
       std::string received;
@@ -76,11 +97,10 @@ class LostController {
     });
   }
   ~LostController() { thread_.join(); }
-  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+  std::string address() const { return absl::StrCat("127.0.0.1:", connection_.port()); }
 
  private:
-  int socket_;
-  int port_ = 0;
+  OneConnection connection_;
   std::thread thread_;
 };
 
