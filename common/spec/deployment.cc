@@ -110,6 +110,12 @@ void ResolveServing(v1::DeploymentSpec& spec) {
   SET_DEFAULT(retry, attempts, 5);
   SET_DEFAULT_DURATION(retry, initial_backoff, 2);
   SET_DEFAULT_DURATION(retry, max_backoff, 300);
+  SET_DEFAULT_DURATION(retry, budget, 7200);
+  SET_DEFAULT(retry, redos, 3);
+  SET_DEFAULT(retry, reboots, 2);
+  SET_DEFAULT(retry, same_signature, 3);
+  SET_DEFAULT_DURATION(retry, signature_window, 1800);
+  SET_DEFAULT(retry, recoveries_per_hour, 10);
 }
 
 #undef SET_DEFAULT

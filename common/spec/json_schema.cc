@@ -224,15 +224,14 @@ void Collect(const Descriptor& descriptor, const Message* defaults, Json* defini
   (*definitions)[name] = MessageSchema(descriptor, defaults);
   for (int i = 0; i < descriptor.field_count(); ++i) {
     const FieldDescriptor& field = *descriptor.field(i);
-    if (field.is_map() || field.message_type() == nullptr ||
-        IsScalarMessage(*field.message_type())) {
-      continue;
-    }
+    const Descriptor* type =
+        field.is_map() ? field.message_type()->map_value()->message_type() : field.message_type();
+    if (type == nullptr || IsScalarMessage(*type)) continue;
     const Message* below = nullptr;
     if (defaults != nullptr && !field.is_repeated()) {
       below = &defaults->GetReflection()->GetMessage(*defaults, &field);
     }
-    Collect(*field.message_type(), below, definitions);
+    Collect(*type, below, definitions);
   }
 }
 

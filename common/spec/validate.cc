@@ -15,6 +15,7 @@
 #include "common/spec/driver_version.h"
 #include "common/spec/engine_version.h"
 #include "common/spec/forms.h"
+#include "common/spec/stage_names.h"
 
 namespace npufleet::spec {
 namespace {
@@ -553,6 +554,18 @@ void Validator::ProbeAndRetry() {
           "spec.retry.maxBackoff",
           absl::StrCat("initialBackoff ", WriteDuration(retry.initial_backoff()),
                        " is over maxBackoff ", WriteDuration(retry.max_backoff())));
+  CheckPositive("spec.retry.budget", retry.budget());
+  Require(retry.same_signature() >= 1, "spec.retry.sameSignature", "needs 1 or more");
+  CheckPositive("spec.retry.signatureWindow", retry.signature_window());
+  for (const auto& [stage, policy] :
+       std::map<std::string, v1::StageRetryPolicy>(retry.stages().begin(), retry.stages().end())) {
+    const std::string path = Key("spec.retry.stages", stage);
+    Require(absl::c_linear_search(kStageNames, stage), path,
+            absl::StrCat("is no stage; there are ", absl::StrJoin(kStageNames, ", ")));
+    Require(!policy.has_attempts() || policy.attempts() >= 1, absl::StrCat(path, ".attempts"),
+            "needs 1 or more");
+    if (policy.has_budget()) CheckPositive(absl::StrCat(path, ".budget"), policy.budget());
+  }
 }
 
 std::vector<Violation> Validator::Run() {

@@ -279,17 +279,30 @@ void Evaluation::ConsiderApply(int i) {
 bool Evaluation::MayRecover(Task& task, const std::string& stamp) {
   // What went with what it stood on, with its node or by our hand is no sign against it.
   if (task.lost_stamp.empty() || task.lost_stamp != stamp || task.redo) return true;
-  const std::string why = RefuseRecovery(task.past, now_, state_.retry);
+  const Failure* cause = CauseOfDeath(task);
+  const std::string why =
+      RefuseRecovery({.signature = cause ? cause->signature : std::string_view(),
+                      .start_took = task.apply_took,
+                      .past = task.past,
+                      .now = now_},
+                     state_.retry);
   if (!why.empty()) {
-    GiveUp(task,
-           {.failure_class = FailureClass::kNeedsOperator,
-            .symptom = absl::StrCat(why, ": ", task.seen.reason),
-            .advice = absl::StrCat("See why it dies (ctl rollout logs); then: ctl rollout retry ",
-                                   state_.deployment)},
-           "starting it again does not help");
+    Failure failure =
+        cause ? *cause
+              : Failure{.failure_class = FailureClass::kNeedsOperator,
+                        .symptom = task.seen.reason,
+                        .advice = absl::StrCat(
+                            "See why it dies (ctl rollout logs); then: ctl rollout retry ",
+                            state_.deployment)};
+    failure.symptom = absl::StrCat(why, ": ", failure.symptom);
+    GiveUp(task, failure, "starting it again does not help");
     return false;
   }
-  Remember({.time = now_, .recovery = true}, task.past);
+  Remember({.time = now_,
+            .failure_class = cause ? cause->failure_class : FailureClass::kTransient,
+            .signature = cause ? cause->signature : "",
+            .recovery = true},
+           task.past);
   task.lost_stamp.clear();
   return true;
 }

@@ -27,7 +27,8 @@ struct Observation {
   std::string token;  // with kAbsent: of what stands in its place
   std::string reason;
   bool reboot_needed = false;
-  std::optional<Failure> failure;
+  std::optional<Failure> failure;  // with kAbsent: an Apply could not help
+  std::optional<Failure> cause;    // with kAbsent: why what ran is gone
 
   bool operator==(const Observation&) const = default;
 };

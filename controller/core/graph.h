@@ -6,6 +6,8 @@
 #define CONTROLLER_CORE_GRAPH_H_
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,16 +43,27 @@ struct TaskPlan {
   bool operator==(const TaskPlan&) const = default;
 };
 
+// What a stage has instead of the limits of all.
+struct StageLimits {
+  std::optional<int> attempts;
+  std::optional<absl::Duration> budget;
+
+  bool operator==(const StageLimits&) const = default;
+};
+
 struct RetryLimits {
   int attempts = 5;  // that may fail one after another, of each task
   absl::Duration initial_backoff = absl::Seconds(2);
   absl::Duration max_backoff = absl::Minutes(5);
   absl::Duration budget = absl::Hours(2);  // from the first failure to the last attempt
+  int redos = 3;                           // of the attempts, those of class redo
+  int reboots = 2;                         // and those of class reboot
   // So many failures with one signature within the window stop the task, whatever came between.
   int same_signature = 3;
   absl::Duration signature_window = absl::Minutes(30);
   // So often within an hour a task that died by itself is started again.
-  int recoveries_an_hour = 10;
+  int recoveries_per_hour = 10;
+  std::map<std::string, StageLimits> stages;
 
   bool operator==(const RetryLimits&) const = default;
 };

@@ -12,8 +12,6 @@ namespace {
 
 constexpr double kLeastJitter = 0.8;
 constexpr double kJitterSpread = 0.4;
-constexpr int kMostRedos = 3;
-constexpr int kMostReboots = 2;
 constexpr int kPatientAttempts = 4;  // times those of the spec
 constexpr absl::Duration kPatientBudget = absl::Hours(24);
 // Nothing older than a day and no more than so many are looked at.
@@ -39,15 +37,26 @@ bool WaitsPatiently(const RetryCase& failed) {
   return failed.prepares && failed.failure.failure_class == FailureClass::kTransient;
 }
 
+StageLimits LimitsOf(const RetryCase& failed, const RetryLimits& limits) {
+  const auto found = limits.stages.find(std::string(failed.stage));
+  return found == limits.stages.end() ? StageLimits() : found->second;
+}
+
 int AttemptsOf(const RetryCase& failed, const RetryLimits& limits) {
+  const int attempts = LimitsOf(failed, limits).attempts.value_or(limits.attempts);
   switch (failed.failure.failure_class) {
     case FailureClass::kRedo:
-      return std::min(limits.attempts, kMostRedos);
+      return std::min(attempts, limits.redos);
     case FailureClass::kReboot:
-      return std::min(limits.attempts, kMostReboots);
+      return std::min(attempts, limits.reboots);
     default:
-      return WaitsPatiently(failed) ? limits.attempts * kPatientAttempts : limits.attempts;
+      return WaitsPatiently(failed) ? attempts * kPatientAttempts : attempts;
   }
+}
+
+absl::Duration BudgetOf(const RetryCase& failed, const RetryLimits& limits) {
+  const absl::Duration budget = LimitsOf(failed, limits).budget.value_or(limits.budget);
+  return WaitsPatiently(failed) ? std::max(budget, kPatientBudget) : budget;
 }
 
 // Of the attempts that failed one after another, those of this failure's class.
@@ -84,15 +93,15 @@ std::string WhoMustAct(FailureClass failure_class) {
 std::string WhyNoMore(const RetryCase& failed, absl::Duration after, const RetryLimits& limits) {
   if (std::string who = WhoMustAct(failed.failure.failure_class); !who.empty()) return who;
   const int allowed = AttemptsOf(failed, limits);
-  if (failed.failed_attempts >= limits.attempts && failed.failed_attempts >= allowed)
+  const int of_all = LimitsOf(failed, limits).attempts.value_or(limits.attempts);
+  if (failed.failed_attempts >= of_all && failed.failed_attempts >= allowed)
     return absl::StrCat("failed ", failed.failed_attempts, " times, the limit of the spec");
   if (const int times = OfThisClass(failed); times >= allowed)
     return absl::StrCat("failed ", times, " times in this way, its limit");
   if (const int times = OfThisSignature(failed, limits); times >= limits.same_signature)
     return absl::StrCat("the same failure (", failed.failure.signature, ") ", times, " times in ",
                         absl::FormatDuration(limits.signature_window));
-  const absl::Duration budget =
-      WaitsPatiently(failed) ? std::max(limits.budget, kPatientBudget) : limits.budget;
+  const absl::Duration budget = BudgetOf(failed, limits);
   if (failed.now + after - failed.failing_since > budget)
     return absl::StrCat("has failed for ", absl::FormatDuration(failed.now - failed.failing_since),
                         ", the limit is ", absl::FormatDuration(budget));
@@ -140,13 +149,24 @@ absl::Duration LongestBackoff(const RetryLimits& limits) {
   return std::max(limits.initial_backoff, limits.max_backoff) * (kLeastJitter + kJitterSpread);
 }
 
-std::string RefuseRecovery(const std::vector<PastFailure>& past, absl::Time now,
-                           const RetryLimits& limits) {
-  const auto times = std::count_if(past.begin(), past.end(), [&](const PastFailure& one) {
-    return one.recovery && one.time > now - absl::Hours(1);
-  });
-  if (times < limits.recoveries_an_hour) return "";
-  return absl::StrCat("it died ", times, " times within an hour");
+std::string RefuseRecovery(const RecoveryCase& died, const RetryLimits& limits) {
+  const auto times = [&](absl::Duration window, const auto& counts) {
+    return 1 + std::count_if(died.past.begin(), died.past.end(), [&](const PastFailure& one) {
+             return counts(one) && one.time > died.now - window;
+           });
+  };
+  const absl::Duration window = limits.signature_window + limits.same_signature * died.start_took;
+  const auto alike =
+      times(window, [&](const PastFailure& one) { return one.signature == died.signature; });
+  if (!died.signature.empty() && alike >= limits.same_signature) {
+    return absl::StrCat("the same failure (", std::string(died.signature), ") ", alike,
+                        " times in ", absl::FormatDuration(absl::Trunc(window, absl::Seconds(1))));
+  }
+  const absl::Duration hour = absl::Hours(1) + limits.recoveries_per_hour * died.start_took;
+  const auto deaths = times(hour, [](const PastFailure& one) { return one.recovery; });
+  if (deaths <= limits.recoveries_per_hour) return "";
+  return absl::StrCat("it died ", deaths, " times within ",
+                      absl::FormatDuration(absl::Trunc(hour, absl::Seconds(1))));
 }
 
 void Remember(PastFailure failure, std::vector<PastFailure>& past) {

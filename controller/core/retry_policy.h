@@ -5,13 +5,14 @@
 // clang-format off
 // | class                            | what next                       | until                                |
 // |----------------------------------|---------------------------------|--------------------------------------|
-// | transient                        | the same again, after a backoff | limits.attempts                      |
-// | redo                             | the stage that it names, first  | limits.attempts, 3 for one cause     |
-// | reboot                           | the node reboots, first         | limits.attempts, at most 2           |
+// | transient                        | the same again, after a backoff | attempts                             |
+// | redo                             | the stage that it names, first  | attempts, at most limits.redos       |
+// | reboot                           | the node reboots, first         | attempts, at most limits.reboots     |
 // | config, hardware, needs_operator | a person                        | at once                              |
 // clang-format on
 //
-// Each of the first three ends with limits.budget, too, and when its signature came
+// Attempts and budget are those of limits.stages for the stage where it has some, else those of
+// all. Each of the first three ends with the budget, too, and when its signature came
 // limits.same_signature times within limits.signature_window. What only prepares (a download)
 // disturbs nobody while it waits for an origin: four times the attempts, a day, no such breaker.
 #ifndef CONTROLLER_CORE_RETRY_POLICY_H_
@@ -57,9 +58,19 @@ absl::Duration LongestBackoff(const RetryLimits& limits);
 
 RetryDecision DecideRetry(const RetryCase& failed, const RetryLimits& limits);
 
-// Whether what died by itself is started once more. Empty, or why not.
-std::string RefuseRecovery(const std::vector<PastFailure>& past, absl::Time now,
-                           const RetryLimits& limits);
+// A running task that died by itself at `now`.
+struct RecoveryCase {
+  std::string_view signature;  // of its last words; empty: none, as when it was killed from outside
+  absl::Duration start_took;   // the newest start
+  const std::vector<PastFailure>& past;  // without this death
+  absl::Time now;
+};
+
+// Whether it is started once more. Empty, or why not: it died limits.recoveries_per_hour times
+// within an hour, or with this signature limits.same_signature times within
+// limits.signature_window. What takes long to come up cannot die so often: for each of these times
+// its start is added to the hour and the window.
+std::string RefuseRecovery(const RecoveryCase& died, const RetryLimits& limits);
 
 // Adds to `past` what happened and forgets what counts no more.
 void Remember(PastFailure failure, std::vector<PastFailure>& past);

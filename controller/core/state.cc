@@ -94,6 +94,11 @@ std::vector<Command> Outstanding(const State& state) {
   return commands;
 }
 
+const Failure* CauseOfDeath(const Task& task) {
+  const bool died = !task.alive && task.attempts == 0 && !task.lost_stamp.empty();
+  return died && task.failure ? &*task.failure : nullptr;
+}
+
 std::string StampOf(const State& state, const Task& task) {
   Digest digest;
   digest.Add(task.plan.want);

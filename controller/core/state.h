@@ -149,6 +149,9 @@ std::vector<Command> Outstanding(const State& state);
 // of them has no token.
 std::string StampOf(const State& state, const Task& task);
 
+// Of a running task that died by itself: its last words. Null: it left none, or has failed since.
+const Failure* CauseOfDeath(const Task& task);
+
 // Something of the newest revision is in it, and not only what is left of a former one.
 bool WantsSomething(const State& state);
 

@@ -374,7 +374,12 @@ class Stepper {
     }
     if (was_alive && !task.alive && !task.operation) {
       task.lost_stamp = stamp;
-      evaluation_.Note("TaskLost", task, absl::StrCat(task.plan.id, ": ", observation.reason));
+      // An Apply that failed has told its own cause.
+      if (task.attempts == 0) task.failure = observation.cause;
+      const Failure* cause = CauseOfDeath(task);
+      evaluation_.Note("TaskLost", task,
+                       absl::StrCat(task.plan.id, ": ", observation.reason,
+                                    cause ? absl::StrCat(": ", cause->symptom) : ""));
       LookBelow(task);
     }
   }

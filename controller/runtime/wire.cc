@@ -84,6 +84,7 @@ core::Observation FromWire(const v1::Observation& observation) {
   converted.reason = observation.reason();
   converted.reboot_needed = observation.reboot_needed();
   if (observation.has_failure()) converted.failure = FromWire(observation.failure());
+  if (observation.has_cause()) converted.cause = FromWire(observation.cause());
   return converted;
 }
 

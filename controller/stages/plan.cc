@@ -79,6 +79,27 @@ class Planner {
   std::set<std::pair<std::string, std::string>> seen_;
 };
 
+core::RetryLimits LimitsOf(const v1::RetryPolicy& policy) {
+  core::RetryLimits limits = {
+      .attempts = static_cast<int>(policy.attempts()),
+      .initial_backoff = ToDuration(policy.initial_backoff()),
+      .max_backoff = ToDuration(policy.max_backoff()),
+      .budget = ToDuration(policy.budget()),
+      .redos = static_cast<int>(policy.redos()),
+      .reboots = static_cast<int>(policy.reboots()),
+      .same_signature = static_cast<int>(policy.same_signature()),
+      .signature_window = ToDuration(policy.signature_window()),
+      .recoveries_per_hour = static_cast<int>(policy.recoveries_per_hour()),
+  };
+  for (const auto& [stage, policy_of_stage] : policy.stages()) {
+    core::StageLimits& of_stage = limits.stages[stage];
+    if (policy_of_stage.has_attempts())
+      of_stage.attempts = static_cast<int>(policy_of_stage.attempts());
+    if (policy_of_stage.has_budget()) of_stage.budget = ToDuration(policy_of_stage.budget());
+  }
+  return limits;
+}
+
 }  // namespace
 
 std::string TaskId(std::string_view stage, std::string_view node) {
@@ -89,9 +110,7 @@ DeploymentPlan PlanOf(const v1::Deployment& deployment, uint64_t revision) {
   const v1::DeploymentSpec& spec = deployment.spec();
   DeploymentPlan plan;
   plan.graph.revision = revision;
-  plan.graph.retry.attempts = static_cast<int>(spec.retry().attempts());
-  plan.graph.retry.initial_backoff = ToDuration(spec.retry().initial_backoff());
-  plan.graph.retry.max_backoff = ToDuration(spec.retry().max_backoff());
+  plan.graph.retry = LimitsOf(spec.retry());
   Planner planner(spec, plan);
   for (const Stage& stage : Catalogue()) {
     if (stage.wanted != nullptr && !stage.wanted(spec)) continue;

@@ -59,6 +59,7 @@ void to_json(Json& json, const Observation& seen) {
           {"reason", seen.reason},
           {"rebootNeeded", seen.reboot_needed}};
   if (seen.failure) json["failure"] = *seen.failure;
+  if (seen.cause) json["cause"] = *seen.cause;
 }
 
 void from_json(const Json& json, Observation& seen) {
@@ -67,6 +68,7 @@ void from_json(const Json& json, Observation& seen) {
   ReadMember(json, "reason", seen.reason);
   ReadMember(json, "rebootNeeded", seen.reboot_needed);
   ReadMember(json, "failure", seen.failure);
+  ReadMember(json, "cause", seen.cause);
 }
 
 void to_json(Json& json, const StartOperation& operation) {
@@ -142,6 +144,17 @@ void from_json(const Json& json, TaskPlan& plan) {
   ReadMember(json, "unknownLimitMs", plan.unknown_limit);
 }
 
+void to_json(Json& json, const StageLimits& limits) {
+  json = Json::object();
+  if (limits.attempts) json["attempts"] = *limits.attempts;
+  if (limits.budget) json["budgetMs"] = absl::ToInt64Milliseconds(*limits.budget);
+}
+
+void from_json(const Json& json, StageLimits& limits) {
+  ReadMember(json, "attempts", limits.attempts);
+  ReadMember(json, "budgetMs", limits.budget);
+}
+
 void to_json(Json& json, const RetryLimits& limits) {
   json = {{"attempts", limits.attempts},
           {"initialBackoffMs", absl::ToInt64Milliseconds(limits.initial_backoff)},
@@ -149,7 +162,10 @@ void to_json(Json& json, const RetryLimits& limits) {
           {"budgetMs", absl::ToInt64Milliseconds(limits.budget)},
           {"sameSignature", limits.same_signature},
           {"signatureWindowMs", absl::ToInt64Milliseconds(limits.signature_window)},
-          {"recoveriesAnHour", limits.recoveries_an_hour}};
+          {"recoveriesAnHour", limits.recoveries_per_hour},
+          {"redos", limits.redos},
+          {"reboots", limits.reboots},
+          {"stages", limits.stages}};
 }
 
 void from_json(const Json& json, RetryLimits& limits) {
@@ -159,7 +175,10 @@ void from_json(const Json& json, RetryLimits& limits) {
   ReadMember(json, "budgetMs", limits.budget);
   ReadMember(json, "sameSignature", limits.same_signature);
   ReadMember(json, "signatureWindowMs", limits.signature_window);
-  ReadMember(json, "recoveriesAnHour", limits.recoveries_an_hour);
+  ReadMember(json, "recoveriesAnHour", limits.recoveries_per_hour);
+  ReadMember(json, "redos", limits.redos);
+  ReadMember(json, "reboots", limits.reboots);
+  ReadMember(json, "stages", limits.stages);
 }
 
 void to_json(Json& json, const Graph& graph) {

@@ -36,6 +36,8 @@ void to_json(nlohmann::json& json, const Lock& lock);
 void from_json(const nlohmann::json& json, Lock& lock);
 void to_json(nlohmann::json& json, const TaskPlan& plan);
 void from_json(const nlohmann::json& json, TaskPlan& plan);
+void to_json(nlohmann::json& json, const StageLimits& limits);
+void from_json(const nlohmann::json& json, StageLimits& limits);
 void to_json(nlohmann::json& json, const RetryLimits& limits);
 void from_json(const nlohmann::json& json, RetryLimits& limits);
 void to_json(nlohmann::json& json, const Graph& graph);

@@ -166,7 +166,11 @@ Variant ReadAlternative(size_t index, const Json& json) {
 // --- What a replay relies on ---------------------------------------------------------------------
 
 void CheckRetry(const core::RetryLimits& retry) {
-  for (const int limit : {retry.attempts, retry.same_signature, retry.recoveries_an_hour}) {
+  std::vector<int> limits = {retry.attempts, retry.redos, retry.reboots, retry.same_signature,
+                             retry.recoveries_per_hour};
+  for (const auto& [stage, of_stage] : retry.stages)
+    limits.push_back(of_stage.attempts.value_or(0));
+  for (const int limit : limits) {
     if (limit < 0 || limit > kMostAttempts)
       throw WrongJson(absl::StrCat("retry: ", limit, " is not in 0 to ", kMostAttempts));
   }

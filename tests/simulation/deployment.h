@@ -30,10 +30,16 @@ inline v1::Deployment MakeDeployment(int nodes) {
   spec.mutable_container()->set_name("vllm");
   spec.mutable_ray()->set_port(6379);
   spec.mutable_engine()->set_port(8006);
-  spec.mutable_retry()->set_attempts(
-      1000);  // the world fails at random: giving up is tested by itself
-  spec.mutable_retry()->mutable_initial_backoff()->set_seconds(1);
-  spec.mutable_retry()->mutable_max_backoff()->set_seconds(30);
+  v1::RetryPolicy& retry = *spec.mutable_retry();
+  retry.set_attempts(1000);  // the world fails at random: giving up is tested by itself
+  retry.mutable_initial_backoff()->set_seconds(1);
+  retry.mutable_max_backoff()->set_seconds(30);
+  retry.mutable_budget()->set_seconds(7200);
+  retry.set_redos(3);
+  retry.set_reboots(2);
+  retry.set_same_signature(3);
+  retry.mutable_signature_window()->set_seconds(1800);
+  retry.set_recoveries_per_hour(10);
   return deployment;
 }
 

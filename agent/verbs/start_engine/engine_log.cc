@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
 #include "agent/verbs/container_exec.h"
+#include "common/status_macros.h"
 
 namespace npufleet::verbs {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 constexpr char kFolder[] = "/var/log/npufleet";
 
 constexpr uint64_t kBlock = 1 << 20;
+constexpr int kLastWords = 256 << 10;  // bytes
 
 std::string OutputOf(int pid) { return absl::StrCat("/proc/", pid, "/fd/1"); }
 
@@ -37,6 +39,19 @@ absl::StatusOr<host::ExecResult> Run(host::Host& host, std::string_view containe
   spec.container = std::string(container);
   spec.argv = std::move(argv);
   return host.docker->Exec(spec);
+}
+
+// Newest first, by time of change: a node's clock may have been wrong when it gave a name. None
+// before the first server, which makes their folder.
+absl::StatusOr<std::vector<std::string>> EngineLogs(host::Host& host, std::string_view container) {
+  ASSIGN_OR_RETURN(const host::ExecResult listed, Run(host, container, {"ls", "-t", kFolder}));
+  std::vector<std::string> logs;
+  if (listed.exit_code != 0) return logs;
+  for (const std::string& name :
+       std::vector<std::string>(absl::StrSplit(listed.out, '\n', absl::SkipEmpty()))) {
+    if (IsEngineLog(name)) logs.push_back(absl::StrCat(kFolder, "/", name));
+  }
+  return logs;
 }
 
 }  // namespace
@@ -66,17 +81,21 @@ void BoundEngineLog(host::Host& host, std::string_view container, const host::Pr
   if (log.ok()) (*log)->Truncate(0).IgnoreError();
 }
 
+absl::StatusOr<std::string> EndOfNewestEngineLog(host::Host& host, std::string_view container) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> logs, EngineLogs(host, container));
+  if (logs.empty()) return "";
+  ASSIGN_OR_RETURN(const host::ExecResult end,
+                   Run(host, container, {"tail", "-c", absl::StrCat(kLastWords), logs.front()}));
+  return end.exit_code == 0 ? end.out : "";
+}
+
 void RemoveOldEngineLogs(host::Host& host, std::string_view container, Execution& execution) {
-  // By time of change: a node's clock may have been wrong when it gave a name.
-  const absl::StatusOr<host::ExecResult> listed = Run(host, container, {"ls", "-t", kFolder});
-  if (!listed.ok() || listed->exit_code != 0) return;  // the first server makes the folder
+  const absl::StatusOr<std::vector<std::string>> logs = EngineLogs(host, container);
+  if (!logs.ok()) return;
   std::vector<std::string> remove = {"rm", "-f"};
   int newer = 1;  // the log that is about to be made
-  for (const std::string& name :
-       std::vector<std::string>(absl::StrSplit(listed->out, '\n', absl::SkipEmpty()))) {
-    if (!IsEngineLog(name) || ++newer <= kKeptEngineLogs) continue;
-    const std::string log = absl::StrCat(kFolder, "/", name);
-    remove.insert(remove.end(), {log, log + ".1"});
+  for (const std::string& log : *logs) {
+    if (++newer > kKeptEngineLogs) remove.insert(remove.end(), {log, log + ".1"});
   }
   if (remove.size() == 2) return;
   execution.Log(ShellLine(remove));

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agent/verbs/verb.h"
 
@@ -30,6 +31,10 @@ std::optional<uint64_t> EngineLogSize(host::Host& host, int server_pid);
 // When the log of the server is longer than kLargestEngineLog: its end is kept as LOG.1 and the log
 // is emptied. What is written between the two is lost. Costs one stat(2) as a rule. Threadsafe.
 void BoundEngineLog(host::Host& host, std::string_view container, const host::ProcessInfo& server);
+
+// The last 256 KiB of the log that was written to last, in the running container; empty: there is
+// none.
+absl::StatusOr<std::string> EndOfNewestEngineLog(host::Host& host, std::string_view container);
 
 // Before a server is started: makes room for its log among the kKeptEngineLogs newest. That it did
 // not work is only told in the operation's log.

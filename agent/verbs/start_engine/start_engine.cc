@@ -15,6 +15,7 @@
 #include "agent/verbs/start_engine/command_line.h"
 #include "agent/verbs/start_engine/engine_image.h"
 #include "agent/verbs/start_engine/engine_log.h"
+#include "agent/verbs/start_engine/last_words.h"
 #include "agent/verbs/start_engine/startup.h"
 #include "common/status_macros.h"
 
@@ -46,7 +47,7 @@ class StartEngine : public Verb {
     absl::StatusOr<std::optional<host::ProcessInfo>> server =
         FindStampedProcess(host_, start_.container(), subject_.task(), IsServer);
     if (!server.ok()) return Unknown(std::string(server.status().message()));
-    if (!server->has_value()) return Absent("no server process");
+    if (!server->has_value()) return Gone();
     BoundEngineLog(host_, start_.container(), **server);
     const std::string token = TokenOf(**server);
     if (!HasStamp(*server, subject_.stamp())) {
@@ -94,6 +95,13 @@ class StartEngine : public Verb {
   absl::Duration CheckPeriod() const override { return absl::Seconds(5); }
 
  private:
+  v1::Observation Gone() {
+    v1::Observation observation = Absent("no server process");
+    if (std::optional<v1::Failure> cause = LastWords(host_, start_.container()))
+      *observation.mutable_cause() = *std::move(cause);
+    return observation;
+  }
+
   // Cleaning up goes on although the operation is cancelled.
   class Unstoppable : public Execution {
    public:

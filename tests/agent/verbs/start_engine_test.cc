@@ -117,8 +117,8 @@ class StartEngineTest : public ::testing::Test {
     RunProgramsHere();
   }
 
-  void RunProgramsHere() {
-    for (const char* program : {"dd", "ls", "rm"}) {
+  void RunProgramsHere(std::vector<std::string> programs = {"dd", "ls", "rm"}) {
+    for (const std::string& program : programs) {
       node_.docker().OnExec({program}, [this](const host::ExecSpec& spec) {
         host::ExecSpec real = spec;
         for (std::string& argument : real.argv) {
@@ -453,6 +453,38 @@ TEST_F(StartEngineTest, AStartingServersLogIsReadOnFromItsStartOnceItIsCut) {
   EXPECT_TRUE(applied.ok()) << applied;
   EXPECT_THAT(execution_.lines, IsSupersetOf({"before the cut", "after the cut"}));
   EXPECT_LT(SizeOf(kLog), kKeptOfEngineLog);
+}
+
+TEST_F(StartEngineTest, AServerThatIsGoneHasItsLastWordsRead) {
+  RunProgramsHere({"ls", "tail"});
+  EXPECT_FALSE(Make()->Check().has_cause()) << "no server has ever run";
+  ASSERT_TRUE(node_.files().Write("/var/log/npufleet/engine-1.log", "an older one\n").ok());
+  std::filesystem::last_write_time(
+      node_.files().Real("/var/log/npufleet/engine-1.log"),
+      std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  ASSERT_TRUE(
+      node_.files()
+          .Write("/var/log/npufleet/engine-2.log",
+                 "INFO: 200 OK\n"
+                 "NPU function error: c10_npu::SetDevice(device_id_), error code is 507033\n"
+                 "EngineDeadError: EngineCore encountered an issue.\n")
+          .ok());
+  const v1::Observation gone = Make()->Check();
+  EXPECT_EQ(gone.state(), v1::Observation::ABSENT);
+  EXPECT_FALSE(gone.has_failure()) << "it may be started again";
+  EXPECT_EQ(gone.cause().signature(), "SRV-20");
+  EXPECT_THAT(gone.cause().log_tail(), Contains(HasSubstr("EngineDeadError")));
+}
+
+TEST_F(StartEngineTest, WhatAKillFromOutsideLeavesIsShownAndCountsForNothing) {
+  RunProgramsHere({"ls", "tail"});
+  ASSERT_TRUE(node_.files()
+                  .Write("/var/log/npufleet/engine-1.log",
+                         "EngineDeadError: EngineCore encountered an issue. See stack trace\n")
+                  .ok());
+  const v1::Observation gone = Make()->Check();
+  EXPECT_EQ(gone.cause().signature(), "");
+  EXPECT_THAT(gone.cause().symptom(), HasSubstr("EngineDeadError"));
 }
 
 TEST_F(StartEngineTest, AStartKeepsOnlyTheNewestLogs) {

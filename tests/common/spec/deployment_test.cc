@@ -261,6 +261,23 @@ TEST(ValidateTest, PortsAndDurations) {
               ElementsAre("spec.retry.maxBackoff: initialBackoff 15m is over maxBackoff 5m"));
 }
 
+TEST(ValidateTest, RetryOfOneStage) {
+  EXPECT_THAT(Violations([](auto& spec) {
+                (*spec.mutable_retry()->mutable_stages())["serve"].set_attempts(2);
+              }),
+              IsEmpty());
+  EXPECT_THAT(Violations([](auto& spec) {
+                auto& stages = *spec.mutable_retry()->mutable_stages();
+                stages["engine"].set_attempts(2);
+                stages["model"].set_attempts(0);
+                stages["serve"].mutable_budget();
+              }),
+              UnorderedElementsAre(
+                  HasSubstr("spec.retry.stages[\"engine\"]: is no stage; there are preflight, "),
+                  "spec.retry.stages[\"model\"].attempts: needs 1 or more",
+                  "spec.retry.stages[\"serve\"].budget: needs a duration over 0, not 0s"));
+}
+
 TEST(ValidateTest, EngineFlagsAgainstTheVersion) {
   auto with_expert_parallel = [](const char* tag) {
     return Violations([&](auto& spec) {

@@ -31,6 +31,16 @@ class RetryPolicyTest : public testing::Test {
     Remember({now_, failure.failure_class, failure.signature}, task_.past);
     return DecideRetry(CaseOf(task_, failure, now_), limits_);
   }
+  // Why it is not started again; empty: it is.
+  std::string Die(std::string_view signature = "",
+                  absl::Duration start_took = absl::ZeroDuration()) {
+    const std::string why = RefuseRecovery(
+        {.signature = signature, .start_took = start_took, .past = task_.past, .now = now_},
+        limits_);
+    if (why.empty())
+      Remember({.time = now_, .signature = std::string(signature), .recovery = true}, task_.past);
+    return why;
+  }
   // As after a success.
   void Recover() {
     task_.attempts = 0;
@@ -157,14 +167,78 @@ TEST_F(RetryPolicyTest, ADownloadWaitsPatientlyForItsOrigin) {
 }
 
 TEST_F(RetryPolicyTest, WhatDiesTooOftenWithinAnHourIsNotStartedAgain) {
-  limits_.recoveries_an_hour = 3;
+  limits_.recoveries_per_hour = 3;
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(RefuseRecovery(task_.past, now_, limits_), "");
-    Remember({.time = now_, .recovery = true}, task_.past);
+    EXPECT_EQ(Die(), "");
     now_ += absl::Minutes(15);
   }
-  EXPECT_THAT(RefuseRecovery(task_.past, now_, limits_), HasSubstr("3 times"));
-  EXPECT_EQ(RefuseRecovery(task_.past, now_ + absl::Minutes(16), limits_), "");
+  EXPECT_THAT(Die(), HasSubstr("4 times within 1h"));
+  now_ += absl::Minutes(16);
+  EXPECT_EQ(Die(), "");
+}
+
+TEST_F(RetryPolicyTest, ASignatureThatADeadServerLeavesAgainAndAgainStopsIt) {
+  EXPECT_EQ(Die("SRV-08"), "");
+  EXPECT_EQ(Die("SRV-09"), "");
+  EXPECT_EQ(Die("SRV-08"), "");
+  now_ += absl::Minutes(29);
+  EXPECT_THAT(Die("SRV-08"), HasSubstr("the same failure (SRV-08) 3 times in 30m"));
+  now_ += absl::Minutes(2);
+  EXPECT_EQ(Die("SRV-08"), "");
+}
+
+TEST_F(RetryPolicyTest, AFailedStartAndADeathOfTheSameSignatureAreCountedTogether) {
+  Failure failure = Of(FailureClass::kTransient);
+  failure.signature = "SRV-08";
+  limits_.attempts = 10;
+  Fail(failure);
+  Fail(failure);
+  EXPECT_THAT(Die("SRV-08"), HasSubstr("3 times"));
+}
+
+TEST_F(RetryPolicyTest, DeathsWithoutAWordAreNoSignature) {
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Die(), "");
+}
+
+// A model of 470 GB takes half an hour to load: three deaths within half an hour, or ten within an
+// hour, cannot be.
+TEST_F(RetryPolicyTest, TheTimeThatAStartTakesIsAddedForEach) {
+  const absl::Duration start = absl::Minutes(30);
+  EXPECT_EQ(Die("SRV-08", start), "");
+  now_ += start;
+  EXPECT_EQ(Die("SRV-08", start), "");
+  now_ += start;
+  EXPECT_THAT(Die("SRV-08", start), HasSubstr("3 times in 2h"));
+  task_.past.clear();
+  for (int i = 0; i < limits_.recoveries_per_hour; ++i) {
+    EXPECT_EQ(Die("", start), "");
+    now_ += start;
+  }
+  EXPECT_THAT(Die("", start), HasSubstr("11 times within 6h"));
+}
+
+TEST_F(RetryPolicyTest, AStageMayHaveLimitsOfItsOwn) {
+  limits_.stages["serve"] = {.attempts = 1};
+  EXPECT_EQ(Fail(Of(FailureClass::kTransient)).kind, Kind::kGiveUp);
+  limits_.stages["serve"] = {.attempts = 100, .budget = absl::Minutes(10)};
+  limits_.signature_window = absl::Seconds(1);
+  int failed = 1;
+  while (Fail(Of(FailureClass::kTransient)).kind == Kind::kRetry) ++failed;
+  EXPECT_EQ(failed, 10);
+  limits_.stages.clear();
+  EXPECT_THAT(Fail(Of(FailureClass::kTransient)).reason, HasSubstr("the limit of the spec"));
+}
+
+TEST_F(RetryPolicyTest, RedosAndRebootsHaveLimitsOfTheSpec) {
+  limits_.attempts = 10;
+  limits_.redos = 1;
+  limits_.reboots = 0;
+  EXPECT_EQ(Fail(Of(FailureClass::kRedo, "ray-head")).kind, Kind::kGiveUp);
+  EXPECT_EQ(Fail(Of(FailureClass::kReboot)).kind, Kind::kGiveUp);
+  limits_.redos = 2;
+  EXPECT_EQ(Fail(Of(FailureClass::kRedo, "ray-head")).kind, Kind::kGiveUp);
+  Recover();
+  EXPECT_EQ(Fail(Of(FailureClass::kRedo, "ray-head")).kind, Kind::kRedo);
 }
 
 TEST_F(RetryPolicyTest, WhatHappenedIsForgottenAfterADayAndNeverGrows) {

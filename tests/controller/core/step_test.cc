@@ -92,6 +92,12 @@ class StepTest : public testing::Test {
     Tell(Observed{id, stamp, {.sight = sight, .token = token, .reason = reason}});
   }
 
+  void Die(const std::string& id, std::optional<Failure> cause) {
+    Tell(Observed{id,
+                  StampOf(state_, Of(id)),
+                  {.sight = Sight::kAbsent, .reason = "no process", .cause = std::move(cause)}});
+  }
+
   void Succeed(const std::string& id, const std::string& token) {
     ASSERT_TRUE(Of(id).operation.has_value()) << id << ": " << Of(id).reason;
     const bool stop = Of(id).operation->action == Action::kStop;
@@ -267,6 +273,48 @@ TEST_F(StepTest, ALostContainerTakesExactlyWhatStandsOnIt) {
   EXPECT_THAT(checks_, ElementsAre("container@a", "serve@a"));
   See("serve@a", Sight::kAbsent);
   EXPECT_THAT(Started(), ElementsAre("serve@a"));
+}
+
+TEST_F(StepTest, AServerThatDiesOfTheSameCauseIsNotStartedForEver) {
+  Serve();
+  const Failure cause = {.failure_class = FailureClass::kConfig,
+                         .signature = "SRV-08",
+                         .symptom = "NPU out of memory",
+                         .advice = "lower it",
+                         .log_tail = {"RuntimeError: NPU out of memory"}};
+  for (int death = 1; death <= 3; ++death) {
+    Die("serve@a", cause);
+    See("container@a", Sight::kPresent, "c1");
+    if (death == 3) break;
+    EXPECT_THAT(Started(), ElementsAre("serve@a"));
+    EXPECT_EQ(Of("serve@a").failure, cause) << "what it died of is shown while it is started";
+    now_ += absl::Minutes(12);  // longer than three times the window, but for the start's own time
+    Succeed("serve@a", absl::StrCat("s", death + 1));
+    See("probe@a", Sight::kPresent, "tokens");
+    ASSERT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+    EXPECT_FALSE(Of("serve@a").failure.has_value());
+  }
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kFailed);
+  EXPECT_THAT(Of("serve@a").failure->symptom,
+              HasSubstr("the same failure (SRV-08) 3 times in 1h6m"));
+  EXPECT_EQ(Of("serve@a").failure->advice, "lower it");
+  EXPECT_THAT(Of("serve@a").failure->log_tail, ElementsAre("RuntimeError: NPU out of memory"));
+  Tell(RetryRequested{});
+  See("serve@a", Sight::kAbsent);
+  EXPECT_THAT(Started(), ElementsAre("serve@a"));
+}
+
+TEST_F(StepTest, AServerThatIsKilledIsStartedAgain) {
+  Serve();
+  for (int death = 1; death <= 6; ++death) {
+    Die("serve@a", std::nullopt);
+    See("container@a", Sight::kPresent, "c1");
+    EXPECT_THAT(Started(), ElementsAre("serve@a"));
+    Succeed("serve@a", absl::StrCat("s", death + 1));
+    See("probe@a", Sight::kPresent, "tokens");
+  }
+  EXPECT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
 }
 
 TEST_F(StepTest, StopsWhatRunsOnTopBeforeItDisturbs) {

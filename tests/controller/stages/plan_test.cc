@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "common/spec/stage_names.h"
 #include "controller/stages/stage.h"
 #include "controller/stages/verbs.h"
 #include "gmock/gmock.h"
@@ -94,6 +95,25 @@ TEST_F(PlanTest, TheRunbooksEnvironmentIsInTheRayProcess) {
   EXPECT_EQ(environment.at("TP_SOCKET_IFNAME"), "eth0");
   EXPECT_EQ(environment.at("ASCEND_RT_VISIBLE_DEVICES"), "0,1,2,3,4,5,6,7");
   EXPECT_EQ(environment.at("RAY_EXPERIMENTAL_NOSET_ASCEND_RT_VISIBLE_DEVICES"), "1");
+}
+
+TEST_F(PlanTest, ASpecMayNameEachStageOfTheCatalogue) {
+  std::vector<std::string> names;
+  for (const Stage& stage : Catalogue()) names.emplace_back(stage.name);
+  EXPECT_THAT(names, testing::ElementsAreArray(spec::kStageNames));
+}
+
+TEST_F(PlanTest, TheRetryOfTheSpecIsThatOfTheGraph) {
+  v1::RetryPolicy& policy = *deployment_.mutable_spec()->mutable_retry();
+  policy.set_recoveries_per_hour(4);
+  policy.mutable_budget()->set_seconds(60);
+  (*policy.mutable_stages())["serve"].set_attempts(7);
+  const core::RetryLimits limits = PlanOf(deployment_, 1).graph.retry;
+  EXPECT_EQ(limits.recoveries_per_hour, 4);
+  EXPECT_EQ(limits.budget, absl::Minutes(1));
+  EXPECT_EQ(limits.same_signature, 3) << "the default";
+  EXPECT_EQ(limits.stages.at("serve").attempts, 7);
+  EXPECT_FALSE(limits.stages.at("serve").budget.has_value());
 }
 
 TEST_F(PlanTest, TheSameSpecGivesTheSamePlanAlways) {

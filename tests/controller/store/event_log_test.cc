@@ -29,7 +29,8 @@ const core::Observation kSeen = {.sight = core::Sight::kAbsent,
                                  .token = "other",
                                  .reason = "不在",
                                  .reboot_needed = true,
-                                 .failure = kFailure};
+                                 .failure = kFailure,
+                                 .cause = kFailure};
 
 // Every field is another than its default.
 core::Graph WholeGraph() {
@@ -39,9 +40,13 @@ core::Graph WholeGraph() {
                  .initial_backoff = absl::Milliseconds(1500),
                  .max_backoff = absl::Minutes(7),
                  .budget = absl::Hours(3),
+                 .redos = 5,
+                 .reboots = 6,
                  .same_signature = 4,
                  .signature_window = absl::Minutes(31),
-                 .recoveries_an_hour = 11};
+                 .recoveries_per_hour = 11,
+                 .stages = {{"serve", {.attempts = 12, .budget = absl::Hours(4)}},
+                            {"model", {.budget = absl::Hours(5)}}}};
   graph.tasks = {{.id = "driver@a", .stage = "driver", .node = "a"},
                  {.id = "serve@a",
                   .stage = "serve",
