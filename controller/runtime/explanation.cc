@@ -136,8 +136,10 @@ class Explainer {
     const core::RetryDecision decision = core::DecideRetry(
         core::CaseOf(task, failure, task.past.empty() ? now_ : task.past.back().time),
         state_.retry);
+    const bool died = task.plan.running && task.attempts == 0 && !task.seen.failure;
     const std::string attempts =
-        absl::StrCat(task.attempts, " of ", decision.attempts, " attempts have failed");
+        died ? "it ran, and died of this"
+             : absl::StrCat(task.attempts, " of ", decision.attempts, " attempts have failed");
     if (task.given_up) {
       return absl::StrCat(attempts, "; given up",
                           decision.kind == core::RetryDecision::Kind::kGiveUp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/verbs/probe_engine/probe_engine.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -15,7 +16,6 @@ namespace npufleet::verbs {
 namespace {
 
 constexpr char kToken[] = "tokens";
-constexpr int kTries = 2;
 constexpr absl::Duration kMetricsDeadline = absl::Seconds(10);
 constexpr absl::Duration kDefaultDeadline = absl::Seconds(120);
 constexpr absl::Duration kDefaultPeriod = absl::Seconds(60);
@@ -54,10 +54,10 @@ class ProbeEngine : public Verb {
 
  private:
   absl::Status Ask(const host::Cancelled& cancelled, v1::Observation* observation) {
-    for (int attempt = 1;; ++attempt) {
+    for (const absl::Duration limit : {deadline_, SecondLimit()}) {
       const std::optional<double> before = Generated();
       const absl::Duration start = host_.clock->Elapsed();
-      absl::StatusOr<host::HttpResponse> response = host_.http->Send(Request(cancelled));
+      absl::StatusOr<host::HttpResponse> response = host_.http->Send(Request(limit, cancelled));
       if (response.ok()) return Judge(*response, host_.clock->Elapsed() - start, observation);
       if (absl::IsCancelled(response.status())) return response.status();
       if (!absl::IsDeadlineExceeded(response.status())) {
@@ -69,25 +69,27 @@ class ProbeEngine : public Verb {
         *observation = Present(kToken);
         (*observation->mutable_facts())["busy"] =
             absl::StrFormat("no answer within %s, %.0f tokens generated for others meanwhile",
-                            absl::FormatDuration(deadline_), *after - *before);
+                            absl::FormatDuration(limit), *after - *before);
         return absl::OkStatus();
       }
-      if (attempt == kTries) {
-        return Redo("RUN-04", absl::StrCat("no completion within ", absl::FormatDuration(deadline_),
-                                           ", ", attempt, " times, and no token generated"));
-      }
     }
+    return Redo("RUN-04",
+                absl::StrCat("no completion within ", absl::FormatDuration(deadline_),
+                             ", nor another one within ", absl::FormatDuration(SecondLimit()),
+                             ", and no token generated"));
   }
 
-  host::HttpRequest Request(const host::Cancelled& cancelled) const {
+  absl::Duration SecondLimit() const { return std::max(deadline_ - CheckPeriod(), deadline_ / 2); }
+
+  host::HttpRequest Request(absl::Duration limit, const host::Cancelled& cancelled) const {
     host::HttpRequest request;
     request.method = "POST";
     request.url = absl::StrCat(probe_.url(), "/v1/chat/completions");
     request.headers = {{"Content-Type", "application/json"}, {"Accept", "application/json"}};
     request.body = CompletionRequest(probe_.model(), probe_.prompt(),
                                      probe_.max_tokens() == 0 ? 16 : probe_.max_tokens());
-    request.deadline = deadline_;
-    request.stall_deadline = deadline_;
+    request.deadline = limit;
+    request.stall_deadline = limit;
     request.cancelled = cancelled;
     return request;
   }

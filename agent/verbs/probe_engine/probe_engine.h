@@ -12,7 +12,9 @@
 namespace npufleet::verbs {
 
 // A Check is one completion, and a second one when the first missed its deadline without a token
-// being generated for anybody; it may take twice the message's deadline.
+// being generated for anybody. The second waits for what is left of twice the deadline after a
+// period, at least for half the deadline: so an engine that hangs is found out within twice the
+// deadline when the period is at most half of it.
 absl::StatusOr<std::unique_ptr<Verb>> MakeProbeEngine(const v1::ProbeEngine& probe,
                                                       const v1::Subject& subject, host::Host& host);
 

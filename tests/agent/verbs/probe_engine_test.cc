@@ -114,6 +114,17 @@ TEST_F(ProbeEngineTest, AStuckEngineIsAbsentOnlyAfterTwoMissedDeadlines) {
   EXPECT_EQ(failure.redo_stage(), "serve");
 }
 
+// 45 s of the period may have passed since it hung: 45 + 120 + 75 are twice the deadline.
+TEST_F(ProbeEngineTest, AHangIsFoundOutWithinTwiceTheDeadline) {
+  MissDeadlines();
+  verb_->Check();
+  std::vector<absl::Duration> deadlines;
+  for (const host::HttpRequest& sent : node_.http().Requests()) {
+    if (sent.method == "POST") deadlines.push_back(sent.deadline);
+  }
+  EXPECT_THAT(deadlines, testing::ElementsAre(absl::Seconds(120), absl::Seconds(75)));
+}
+
 TEST_F(ProbeEngineTest, OneMissedDeadlineIsForgiven) {
   int asked = 0;
   node_.http().On("POST", kCompletions,
