@@ -66,10 +66,12 @@ absl::Status StatusOf(const HttpResponse& response) {
 
 class SocketDocker : public Docker {
  public:
-  SocketDocker(std::string socket, const std::string& root, const StallLimits& stall_limits)
+  SocketDocker(std::string socket, const std::string& root, const StallLimits& stall_limits,
+               Clock& clock)
       : socket_(std::move(socket)),
         filesystem_(root),
         stall_limits_(stall_limits),
+        clock_(clock),
         http_(MakeHttp()) {}
 
   absl::Status Ping() override { return Call("GET", "/_ping").status(); }
@@ -174,6 +176,7 @@ class SocketDocker : public Docker {
   const std::string socket_;
   const Filesystem filesystem_;
   const StallLimits stall_limits_;
+  Clock& clock_;
   const std::unique_ptr<Http> http_;
 };
 
@@ -272,18 +275,18 @@ absl::Status SocketDocker::PullImage(std::string_view reference, std::string_vie
   // With containerd's store the daemon repeats ten times a second how far each layer is, whether or
   // not the registry sends: only a step that differs from the layer's last one is progress.
   std::map<std::string, std::string> steps;  // by layer
-  absl::Duration last_step = Clock::Real().Elapsed();
+  absl::Duration last_step = clock_.Elapsed();
   bool stalled = false;
   request.cancelled = [&] {
     if (cancelled && cancelled()) return true;
-    stalled = Clock::Real().Elapsed() - last_step >= stall_limits_.pull;
+    stalled = clock_.Elapsed() - last_step >= stall_limits_.pull;
     return stalled;
   };
   const absl::Status status = SendForMessages(request, [&](const Json& message) {
     std::string step = absl::StrCat(TextOf(message, "status"), " ",
                                     NumberOf(Member(message, "progressDetail"), "current"));
     std::string& former = steps[TextOf(message, "id")];
-    if (step != former) last_step = Clock::Real().Elapsed();
+    if (step != former) last_step = clock_.Elapsed();
     former = std::move(step);
     const std::string line = LineOfMessage(message);
     if (on_line && !line.empty()) on_line(line);
@@ -451,8 +454,8 @@ absl::Status SocketDocker::WatchEvents(Cancelled cancelled,
 }  // namespace
 
 std::unique_ptr<Docker> MakeDocker(const std::string& socket_path, const std::string& root,
-                                   const StallLimits& stall_limits) {
-  return std::make_unique<SocketDocker>(socket_path, root, stall_limits);
+                                   const StallLimits& stall_limits, Clock& clock) {
+  return std::make_unique<SocketDocker>(socket_path, root, stall_limits, clock);
 }
 
 }  // namespace npufleet::host

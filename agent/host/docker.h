@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agent/host/http.h"
+#include "common/clock.h"
 
 namespace npufleet::host {
 
@@ -140,9 +141,10 @@ struct StallLimits {
 };
 
 // The real one, over the socket at `socket_path`, a real path. LoadImage looks for its archive
-// under `root`.
+// under `root`. `clock` outlives it and tells how long a pull stands still.
 std::unique_ptr<Docker> MakeDocker(const std::string& socket_path, const std::string& root,
-                                   const StallLimits& stall_limits = {});
+                                   const StallLimits& stall_limits = {},
+                                   Clock& clock = Clock::Real());
 
 }  // namespace npufleet::host
 

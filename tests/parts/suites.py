@@ -18,7 +18,7 @@ CACHE = Path(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"))
 LAB = TREE / "tests/lab/lab"
 QUICK = ("tidy", "unit", "integration", "simulation", "doubles")
 NORMAL = (*QUICK, "fuzz", "local", "lab", "lab-roads", "roads", "recovery", "lab-real")
-ALL = (*NORMAL, "recovery-real", "mutations", "clang-tidy", "sanitizers")
+ALL = (*NORMAL, "lab-kills", "recovery-real", "mutations", "clang-tidy", "sanitizers")
 
 
 @dataclass
@@ -267,6 +267,10 @@ def lab_roads(engines):
     return lab(engines, "quick", "lab-roads", 2400, "lab_roads.py", "openeuler")
 
 
+def lab_kills(engines):
+    return lab(engines, "quick", "lab-kills", 2400, "agent_kills.py")
+
+
 def recovery(engines, engine="quick", name="recovery"):
     """Some rows of what breaks, of each kind one; all of them with NPUFLEET_LONG."""
     if reason := cannot_lab(engine):
@@ -336,6 +340,7 @@ SUITES = {
     "local": local,
     "lab": lab,
     "lab-roads": lab_roads,
+    "lab-kills": lab_kills,
     "roads": roads,  # after the lab, which makes the images that some of them need
     "recovery": recovery,
     "lab-real": lab_real,
@@ -345,7 +350,7 @@ SUITES = {
     "sanitizers": sanitizers,
 }
 NEEDS_TESTS = ("unit", "integration", "simulation", "mutations")
-NEEDS_PROGRAMS = ("roads", "local", "lab", "lab-roads", "recovery", "lab-real", "recovery-real")
+NEEDS_PROGRAMS = ("roads", "local", "lab", "lab-roads", "lab-kills", "recovery", "lab-real", "recovery-real")
 
 
 class Engines:
@@ -448,7 +453,7 @@ def main():
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     total, start = Result(), time.monotonic()
-    suites = (("lab", "quick"), ("lab-roads", "quick"), ("recovery", "quick"), ("lab-real", "real"), ("recovery-real", "real"))
+    suites = (("lab", "quick"), ("lab-roads", "quick"), ("lab-kills", "quick"), ("recovery", "quick"), ("lab-real", "real"), ("recovery-real", "real"))
     wanted = {engine for suite, engine in suites if suite in names and not cannot_lab(engine)}
     engines = Engines(wanted)
     try:

@@ -229,22 +229,20 @@ TEST_F(DockerTest, APullOfWhichNoLayerGetsOnIsGivenUp) {
 
 TEST_F(DockerTest, APullWhoseLayersGetOnTakesAsLongAsItTakes) {
   routes_.Post("/images/create", [](const httplib::Request&, httplib::Response& response) {
-    response.set_chunked_content_provider("application/json", [](size_t, httplib::DataSink& sink) {
-      const absl::Duration end = Clock::Real().Elapsed() + absl::Seconds(2);
-      for (int current = 1; Clock::Real().Elapsed() < end; ++current) {
-        const std::string step =
-            absl::StrCat("{\"status\":\"Downloading\",\"progressDetail\":{\"current\":", current,
-                         "},\"id\":\"5f70\"}\n");
-        if (!sink.write(step.data(), step.size())) return false;
-      }
-      sink.done();
-      return true;
-    });
+    for (int layer = 1; layer <= 5; ++layer) {
+      absl::StrAppend(&response.body, "{\"status\":\"Pull complete\",\"id\":\"layer-", layer,
+                      "\"}\n");
+    }
   });
   daemon_.Start();
-  docker_ = MakeDocker(socket_, node_.root(), {.pull = absl::Seconds(1)});
-  const absl::Status status = docker_->PullImage("quay.io/a:v1", "", nullptr, nullptr);
+  fakes::FakeClock clock;
+  docker_ = MakeDocker(socket_, node_.root(), {.pull = absl::Seconds(1)}, clock);
+  const absl::Duration start = clock.Elapsed();
+  const absl::Status status =
+      docker_->PullImage("quay.io/a:v1", "", nullptr,
+                         [&](std::string_view) { clock.Advance(absl::Milliseconds(700)); });
   EXPECT_TRUE(status.ok()) << status;
+  EXPECT_GT(clock.Elapsed() - start, absl::Seconds(3));
 }
 
 TEST_F(DockerTest, ASilentDaemonEndsAPullAndALoad) {
