@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "agent/artifacts/git_blob.h"
 #include "agent/host/json.h"
 #include "common/failure.h"
 #include "common/status_macros.h"
@@ -78,6 +79,12 @@ class Fetch {
     absl::Duration wait = absl::ZeroDuration();  // asked for by the server
   };
 
+  const std::string& WantedDigest() const {
+    return request_.sha256.empty() ? request_.git_blob : request_.sha256;
+  }
+  absl::StatusOr<std::string> DigestOf(const std::string& path) const {
+    return request_.sha256.empty() ? GitBlobId(files_, path) : files_.Sha256(path);
+  }
   bool TargetIsRight();
   void ReadRecord();
   absl::Status Download();
@@ -112,8 +119,8 @@ bool Fetch::TargetIsRight() {
   const auto info = files_.Stat(target_);
   if (!info.ok() || info->is_directory) return false;
   if (request_.size_bytes != 0 && info->size_bytes != request_.size_bytes) return false;
-  if (request_.sha256.empty()) return request_.size_bytes != 0;
-  return files_.Sha256(target_).value_or("") == request_.sha256;
+  if (WantedDigest().empty()) return request_.size_bytes != 0;
+  return DigestOf(target_).value_or("") == WantedDigest();
 }
 
 // A part whose record does not fit this request is of something else.
@@ -123,8 +130,8 @@ void Fetch::ReadRecord() {
       host::TextOf(record, "url") == url_ && host::TextOf(record, "sha256") == request_.sha256;
   validator_ = fits ? host::TextOf(record, "validator") : "";
   total_ = fits ? static_cast<uint64_t>(host::NumberOf(record, "size")) : 0;
-  // Without a validator only a sha256 can tell afterwards that both halves were of one file.
-  if (!fits || (validator_.empty() && request_.sha256.empty())) {
+  // Without a validator only a digest can tell afterwards that both halves were of one file.
+  if (!fits || (validator_.empty() && WantedDigest().empty())) {
     files_.Remove(part_).IgnoreError();
   }
 }
@@ -287,17 +294,22 @@ absl::Status Fetch::Download() {
 }
 
 absl::Status Fetch::Verify() {
-  if (request_.sha256.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::string digest, files_.Sha256(part_));
-  if (digest == request_.sha256) return absl::OkStatus();
-  const std::string symptom =
-      absl::StrCat(url_, " has sha256 ", digest, ", wanted is ", request_.sha256);
+  if (WantedDigest().empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string digest, DigestOf(part_));
+  if (digest == WantedDigest()) return absl::OkStatus();
+  const bool by_git = request_.sha256.empty();
+  const std::string symptom = absl::StrCat(url_, by_git ? " has git's id " : " has sha256 ", digest,
+                                           ", wanted is ", WantedDigest());
   // The same wrong bytes twice are another file; different ones were changed on the way.
   const std::string former = std::exchange(wrong_digest_, digest);
   if (former.empty() || former == digest) {
     return FailureStatus(
         v1::Failure::CONFIG, symptom,
-        "the file at the source is another one: correct the sha256 or the URL in the spec");
+        by_git
+            ? "the file at the hub is not the one that it lists: see what is between the hub and "
+              "this node, or name another source"
+            : "the file at the source is another one: correct the sha256 or the URL in the "
+              "spec");
   }
   return FailureStatus(v1::Failure::TRANSIENT, symptom,
                        "other bytes come each time: see what is between the source and this node");

@@ -26,18 +26,19 @@ struct FetchCallbacks {
 
 struct FileRequest {
   std::string url;
-  std::string sha256;                          // empty: only the length is verified
+  std::string sha256;                          // empty: git_blob or the length is verified
   uint64_t size_bytes = 0;                     // 0: not known
   std::map<std::string, std::string> headers;  // never logged, never sent to another host
+  std::string git_blob = {};                   // see git_blob.h; compared when there is no sha256
 };
 
 // Downloads into `target` + ".part" (what it is part of is in ".part.json"), compares, fsyncs and
-// renames. An existing target with the right sha256 (without one: of the known size) is kept. What
+// renames. An existing target with the right digest (without one: of the known size) is kept. What
 // was there is resumed when the server still has the same file. Cut connections, timeouts, 429 and
 // 5xx are tried again, 5 times without a new byte, waiting on the host's clock.
 //
 // Errors carry a v1::Failure: TRANSIENT (tried enough), CONFIG (no such file, refused, HTML instead
-// of a file, wrong sha256: the file is removed), NEEDS_OPERATOR (no room: names path, need and
+// of a file, wrong digest: the file is removed), NEEDS_OPERATOR (no room: names path, need and
 // free). Cancelled as such.
 absl::Status FetchFile(host::Host& host, const FileRequest& request, std::string_view target,
                        const FetchCallbacks& callbacks);

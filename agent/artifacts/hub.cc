@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "agent/artifacts/fetch.h"
+#include "agent/artifacts/git_blob.h"
 #include "agent/artifacts/secret_file.h"
 #include "agent/host/json.h"
 #include "common/failure.h"
@@ -244,6 +245,9 @@ absl::Status Listing::ListHuggingFace() {
       file.path = host::TextOf(entry, "path");
       file.size_bytes = static_cast<uint64_t>(host::NumberOf(entry, "size"));
       file.sha256 = host::TextOf(host::Member(entry, "lfs"), "oid");
+      // Of a file in LFS it would be the id of the pointer.
+      const std::string blob = absl::AsciiStrToLower(host::TextOf(entry, "oid"));
+      if (file.sha256.empty() && IsGitBlobId(blob)) file.git_blob = blob;
       file.url =
           absl::StrCat(endpoint_, "/", id, "/resolve/", revision, "/", Encode(file.path, true));
       RETURN_IF_ERROR(Add(std::move(file)));

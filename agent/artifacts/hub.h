@@ -22,6 +22,7 @@ struct HubFile {
   uint64_t size_bytes = 0;
   std::string sha256;  // empty when the hub does not tell (Hugging Face: files outside LFS)
   std::string url;
+  std::string git_blob = {};  // then git's id of the content (git_blob.h), when the hub tells that
 };
 
 // Sorted by path; .gitattributes and .gitignore are left out, so that a model is the same from

@@ -55,6 +55,7 @@ struct ProcessInfo {
   uint64_t start_ticks = 0;  // since boot: with the pid it identifies the process within a boot
   std::vector<std::string> argv;
   std::map<std::string, std::string> environment;
+  std::string container;  // id of the container that owns it, from its cgroup; empty: none
 };
 
 // What the kernel and the system say of themselves. Threadsafe.

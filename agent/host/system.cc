@@ -209,6 +209,7 @@ absl::StatusOr<ProcessInfo> LinuxSystem::InspectProcess(int pid) {
     std::pair<std::string, std::string> pair = absl::StrSplit(entry, absl::MaxSplits('=', 1));
     info.environment.insert(std::move(pair));
   }
+  info.container = ContainerOfCgroup(ReadProc(folder + "/cgroup").value_or(""));
   return info;
 }
 

@@ -22,7 +22,8 @@ std::vector<ChipUser> UsersOf(const v1::Inventory& inventory) {
   std::vector<ChipUser> users;
   for (const v1::Chip& chip : inventory.chips()) {
     for (const v1::Chip::Process& process : chip.processes()) {
-      users.push_back({chip.npu(), chip.chip(), process.pid()});
+      users.push_back({chip.npu(), chip.chip(), process.pid(),
+                       chip.has_physical_id() ? chip.physical_id() : chip.npu()});
     }
   }
   return users;

@@ -21,7 +21,8 @@ namespace npufleet::npu {
 struct ChipUser {
   uint32_t npu = 0;  // npu-smi's NPU
   uint32_t chip = 0;
-  uint32_t pid = 0;  // on the host
+  uint32_t pid = 0;     // on the host
+  uint32_t device = 0;  // N of /dev/davinciN
 };
 
 // By DCMI when its library can be opened, by npu-smi otherwise. Empty: every chip was asked, and

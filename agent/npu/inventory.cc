@@ -123,6 +123,12 @@ v1::Inventory ReadInventory(host::Host& host) {
       text.ok()) {
     inventory.set_firmware_version(ParseVersionInfo(*text));
   }
+  if (const auto interfaces = host.system->Interfaces(); interfaces.ok()) {
+    for (const host::NetworkInterface& one : *interfaces) {
+      for (const std::string& address : one.ipv4)
+        (*inventory.mutable_interfaces())[address] = one.name;
+    }
+  }
   absl::Time now = host.clock->Now();
   inventory.mutable_time()->set_seconds(absl::ToUnixSeconds(now));
   inventory.mutable_time()->set_nanos(

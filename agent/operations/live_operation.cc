@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/time_conversion.h"
@@ -12,6 +13,8 @@ namespace npufleet::operations {
 namespace {
 
 constexpr size_t kLongestLine = 4096;
+constexpr size_t kLongestSwept = 400;
+constexpr int kMaxSwept = 20;
 constexpr absl::Duration kDiskRetry = absl::Seconds(1);
 
 }  // namespace
@@ -61,6 +64,18 @@ void LiveOperation::Report(const v1::Progress& progress) {
     progress_ = std::move(event);
   }
   on_pending_();
+}
+
+void LiveOperation::AddSwept(std::string_view what) {
+  const std::string line = absl::StrCat("swept: ", ValidUtf8(what.substr(0, kLongestSwept)));
+  Log(line);
+  const absl::Status written = WriteChange(
+      [&](JournalEntry& entry) {
+        if (entry.operation.swept_size() < kMaxSwept)
+          entry.operation.add_swept(line.substr(sizeof("swept: ") - 1));
+      },
+      false);
+  if (!written.ok()) log::Error("operation ", id(), ": ", line, ": ", written.message());
 }
 
 std::vector<std::string> LiveOperation::LogTail() const {

@@ -43,6 +43,8 @@ class LiveOperation {
   void Log(std::string_view line);
   void Report(const v1::Progress& progress);  // only the newest before a flush is kept
   std::vector<std::string> LogTail() const;
+  // A line of the log, and of what the operation says at its end; only so many are kept.
+  void AddSwept(std::string_view what);
 
   // Journals what is pending. After an error it is still pending.
   absl::Status Flush();

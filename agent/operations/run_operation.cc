@@ -21,6 +21,7 @@ class OperationExecution : public verbs::Execution {
 
   void Log(std::string_view line) override { operation_.Log(line); }
   void Report(const v1::Progress& progress) override { operation_.Report(progress); }
+  void Swept(std::string_view what) override { operation_.AddSwept(what); }
   bool IsCancelled() override { return operation_.IsCancelled(); }
   bool AgentStops() override { return operation_.stopping(); }
 
@@ -162,7 +163,16 @@ std::optional<Outcome> Stop(verbs::Verb& verb, LiveOperation& operation,
   if (!stopped.ok()) {
     return operation.cancel_requested() ? Cancelled() : FailedWith(stopped, operation);
   }
-  return Succeeded(CheckSafely(verb), true);
+  const v1::Observation seen = CheckSafely(verb);
+  const bool is_there = seen.state() == v1::Observation::PRESENT ||
+                        seen.state() == v1::Observation::DRIFTED || !seen.token().empty();
+  if (!is_there) return Succeeded(seen, true);
+  v1::Failure failure;
+  failure.set_class_(v1::Failure::TRANSIENT);
+  failure.set_symptom(absl::StrCat(
+      "it was stopped without an error, and still runs: ", seen.token(), " ", seen.reason()));
+  failure.set_advice("see in the operation's log what was done");
+  return Failed(failure, operation);
 }
 
 }  // namespace

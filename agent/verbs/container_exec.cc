@@ -47,6 +47,10 @@ std::vector<std::string> EntryArgv(const std::vector<std::string>& argv) {
   return wrapped;
 }
 
+std::vector<std::string> FixedScriptArgv(std::string_view script, std::string_view argument) {
+  return {"/bin/bash", "-c", std::string(script), "npufleet-script", std::string(argument)};
+}
+
 absl::StatusOr<host::ExecResult> ExecInContainer(host::Host& host, std::string_view container,
                                                  const ContainerCommand& command,
                                                  Execution* execution) {

@@ -28,6 +28,9 @@ inline constexpr char kLogVariable[] = "NPUFLEET_LOG";
 // output to $NPUFLEET_LOG when that is set, and becomes `argv`.
 std::vector<std::string> EntryArgv(const std::vector<std::string>& argv);
 
+// For bash of a container: `script`, one of our own that never changes, with `argument` as its $1.
+std::vector<std::string> FixedScriptArgv(std::string_view script, std::string_view argument);
+
 struct ContainerCommand {
   std::vector<std::string> argv;
   std::map<std::string, std::string> environment;

@@ -81,8 +81,7 @@ class Listener {
 
 absl::StatusOr<std::string> FetchToNode(host::Host& host, Execution& execution,
                                         const v1::Artifact& artifact) {
-  std::string name = artifact.url().substr(0, artifact.url().find_first_of("?#"));
-  name = name.substr(name.rfind('/') + 1);
+  const std::string name = FileNameOf(artifact);
   if (name.empty()) {
     return FailureStatus(
         v1::Failure::CONFIG,
@@ -100,7 +99,11 @@ absl::StatusOr<std::string> FetchToNode(host::Host& host, Execution& execution,
     progress.set_unit("bytes");
     execution.Report(progress);
   };
-  return artifacts::FetchArtifact(host, artifact, absl::StrCat(kArtifactFolder, name), callbacks);
+  const std::string place = PlaceOf(artifact);
+  if (artifact.sha256().empty() && HasVerifiedBytes(host, artifact)) return place;
+  RETURN_IF_ERROR(artifacts::FetchArtifact(host, artifact, place, callbacks).status());
+  RETURN_IF_ERROR(NoteVerified(host, artifact));
+  return place;
 }
 
 absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& execution,

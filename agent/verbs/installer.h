@@ -11,14 +11,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "agent/verbs/fetched_file.h"
 #include "agent/verbs/verb.h"
 
 namespace npufleet::verbs {
 
-// Where artifacts are kept: an interrupted download goes on there, and a second install needs none.
-inline constexpr char kArtifactFolder[] = "/var/lib/npufleet/agent/artifacts/";
-
-// Fetches the artifact under the last part of its URL, with log and progress. The path on the node.
+// Fetches the artifact to its place (fetched_file.h), with log and progress, verified by reading. A
+// file without a sha256 in the spec is kept as it came. The path on the node.
 absl::StatusOr<std::string> FetchToNode(host::Host& host, Execution& execution,
                                         const v1::Artifact& artifact);
 

@@ -13,6 +13,7 @@
 #include "agent/verbs/container_exec.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/signatures.h"
+#include "agent/verbs/sweep.h"
 #include "common/status_macros.h"
 
 namespace npufleet::verbs {
@@ -122,6 +123,18 @@ absl::StatusOr<RayProcesses> FindRay(host::Host& host, std::string_view containe
   return ray;
 }
 
+bool IsRayItself(const host::ProcessInfo& process) {
+  if (process.argv.empty() || absl::StartsWith(process.argv[0], "ray::")) return false;
+  if (IsRay(process.argv)) return true;
+  for (const std::string& argument : process.argv) {
+    for (const char* part : {"/ray/dashboard/", "/ray/_private/", "/ray/autoscaler/"}) {
+      if (absl::StrContains(argument, part) && !absl::StrContains(argument, "default_worker.py"))
+        return true;
+    }
+  }
+  return false;
+}
+
 bool HasStamp(const std::optional<host::ProcessInfo>& process, std::string_view stamp) {
   return process.has_value() && EnvironmentOf(*process, kStampVariable) == stamp;
 }
@@ -180,6 +193,13 @@ std::map<std::string, std::string> StampedEnvironment(
 
 absl::Status StartRay(host::Host& host, const RayStart& start, Execution& execution) {
   RETURN_IF_ERROR(StopIfThere(host, start.container, execution));
+  const SweepScope scope = {start.task, start.container, start.chips};
+  RETURN_IF_ERROR(SweepChips(host, scope, execution));
+  if (start.port != 0) {
+    RETURN_IF_ERROR(SweepPort(host, scope, start.port, "RAH-02", /*refuses=*/true, execution));
+  }
+  SweepFiles(host, start.container, SweptFolders::kRay, execution);
+  if (execution.IsCancelled()) return absl::CancelledError();
   for (const auto& [name, value] : start.environment) {
     execution.Log(absl::StrCat("export ", name, "=", ShellQuoted(value)));
   }

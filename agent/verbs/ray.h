@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,9 @@ struct RayProcesses {
 // The oldest of each in the running container.
 absl::StatusOr<RayProcesses> FindRay(host::Host& host, std::string_view container);
 
+// gcs_server, raylet, and what they run beside it (dashboard, agents): all of Ray but its workers.
+bool IsRayItself(const host::ProcessInfo& process);
+
 // Whether `process` is there and carries this stamp.
 bool HasStamp(const std::optional<host::ProcessInfo>& process, std::string_view stamp);
 
@@ -64,7 +68,10 @@ absl::StatusOr<RayCluster> AskRay(host::Host& host, std::string_view container,
 
 struct RayStart {
   std::string stage;  // whose signatures a failure is looked up in: ray-head, ray-worker
+  std::string task;
   std::string container;
+  std::set<uint32_t> chips;
+  uint16_t port = 0;  // that it is to listen on, which must be free; 0: any
   std::vector<std::string> argv;
   std::map<std::string, std::string> environment;
   absl::Duration deadline;
@@ -78,7 +85,8 @@ std::string NpuResources(int chips);
 std::map<std::string, std::string> StampedEnvironment(
     const google::protobuf::Map<std::string, std::string>& environment, const v1::Subject& subject);
 
-// Stops what of Ray there is in the container, and starts it. What fails half way is stopped again.
+// Stops what of Ray there is in the container, sweeps what a former one left (sweep.h), and starts
+// it. What fails half way is stopped again.
 absl::Status StartRay(host::Host& host, const RayStart& start, Execution& execution);
 
 // OK when no Ray process lives in the container, or the container does not run.

@@ -4,6 +4,7 @@
 #include "agent/verbs/check_fabric/check_fabric.h"
 #include "agent/verbs/check_host/check_host.h"
 #include "agent/verbs/check_npus/check_npus.h"
+#include "agent/verbs/fetch_installers/fetch_installers.h"
 #include "agent/verbs/fetch_model/fetch_model.h"
 #include "agent/verbs/install_docker/install_docker.h"
 #include "agent/verbs/install_driver/install_driver.h"
@@ -56,6 +57,8 @@ absl::StatusOr<std::unique_ptr<Verb>> MakeVerb(const v1::Subject& subject, host:
       return MakeRebootNode(verb.reboot_node(), subject, host);
     case v1::Verb::kInstallObsutil:
       return MakeInstallObsutil(verb.install_obsutil(), subject, host);
+    case v1::Verb::kFetchInstallers:
+      return MakeFetchInstallers(verb.fetch_installers(), subject, host);
     default:
       return absl::InvalidArgumentError(
           "the subject names no verb that this agent knows: is the agent older than the "

@@ -38,8 +38,8 @@ const std::vector<Signature>& Signatures() {
        "Disk error on this node: replace the disk, then verify the model files again."},
 
       // --- preflight, and what shows late that the host is wrong
-      {"PRE-02", "serve probe", "Out of memory: Killed process|Memory cgroup out of memory", kRedo,
-       "serve", 50, "The host ran out of memory: stop other jobs or add memory."},
+      {"PRE-02", "serve probe kernel", "Out of memory: Killed process|Memory cgroup out of memory",
+       kRedo, "serve", 50, "The host ran out of memory: stop other jobs or add memory."},
       {"PRE-05", "preflight", "Time has been changed|clock skew", kOperator, "", 50,
        "The clocks of the nodes differ: run chrony or ntpd on all of them."},
       {"PRE-06", "serve", R"(\[Find\]\[LocalHostIP\]ip \[([^\]]*)\].*is not found in the nic list)",
@@ -79,6 +79,8 @@ const std::vector<Signature>& Signatures() {
        kOperator, "", 60,
        "The repository's signing key is not on the node: import it (rpm --import, or "
        "/etc/apt/keyrings)."},
+      {"PKG-07", "packages docker", R"(nothing provides (\S+) needed by \S+)", kOperator, "", 60,
+       "No repository of the node has {1}: add the one that has it, or name another package."},
 
       // --- driver and firmware
       {"DRV-01", "driver", "ERR_NO:0x0091", kTransient, "", 50,

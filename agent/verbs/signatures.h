@@ -17,8 +17,9 @@ namespace npufleet::verbs {
 
 struct Signature {
   const char* id;  // in the failure catalogue: DRV-03
-  const char*
-      stages;  // where its line can show, separated by blanks: "ray-head serve"; empty: anywhere
+  // Where its line can show, separated by blanks: "ray-head serve"; empty: anywhere. "kernel" is
+  // the kernel's log.
+  const char* stages;
   const char* pattern;  // RE2, within one line
   v1::Failure::Class failure_class;
   const char* redo_stage;  // with REDO; where that is the stage itself, the class is TRANSIENT

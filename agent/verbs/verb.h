@@ -29,6 +29,9 @@ class Execution {
   // A line of the operation's log, and its progress. Neither holds a secret.
   virtual void Log(std::string_view line) = 0;
   virtual void Report(const v1::Progress& progress) = 0;
+  // What of a former start was in the way and is gone now: a line of the log, and of the rollout's
+  // history.
+  virtual void Swept(std::string_view what) { Log(what); }
   // True as soon as the operation is to end: return absl::CancelledError() soon after.
   virtual bool IsCancelled() = 0;
   // With IsCancelled: it is the agent that ends, and the next one calls Apply again. What was begun
@@ -61,6 +64,10 @@ class Verb {
 
   // Stops what Apply starts; OK when nothing of it is there (any more).
   virtual absl::Status Stop(Execution& execution) { return absl::OkStatus(); }
+
+  // What an Apply would fetch now, when the Check is ABSENT without a failure: fetch_installers
+  // brings it beforehand. Read only, and cheap.
+  virtual std::vector<v1::Artifact> Artifacts() { return {}; }
 
   // How often the agent looks by itself.
   virtual absl::Duration CheckPeriod() const { return absl::Seconds(30); }

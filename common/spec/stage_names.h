@@ -8,8 +8,9 @@
 namespace npufleet::spec {
 
 inline constexpr const char* kStageNames[] = {
-    "preflight", "packages", "driver", "npu",       "fabric",   "reach",      "docker", "runtime",
-    "obsutil",   "image",    "model",  "container", "ray-head", "ray-worker", "serve",  "probe"};
+    "preflight", "packages", "installers", "driver",  "npu",   "fabric",
+    "reach",     "docker",   "runtime",    "obsutil", "image", "model",
+    "container", "ray-head", "ray-worker", "serve",   "probe"};
 
 }  // namespace npufleet::spec
 

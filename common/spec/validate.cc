@@ -469,6 +469,16 @@ void Validator::Engine() {
   Require(!engine.served_model_name().empty(), "spec.engine.servedModelName",
           "missing: the name that clients ask for");
   CheckPort("spec.engine.port", engine.port());
+  // The probe, and whoever is told the endpoint, ask at the head's address.
+  const auto head = absl::c_find_if(
+      spec_.nodes(), [](const v1::Node& node) { return node.role() == v1::Node::HEAD; });
+  const bool is_reached = !engine.has_host() || engine.host() == "0.0.0.0" ||
+                          engine.host() == "::" || head == spec_.nodes().end() ||
+                          engine.host() == head->address();
+  Require(is_reached, "spec.engine.host",
+          absl::StrCat("a server that listens at ", engine.host(), " alone is not reached at ",
+                       head == spec_.nodes().end() ? "" : head->address(),
+                       ", the head's address; remove it, or name that address"));
   Require(engine.port() != spec_.ray().port(), "spec.engine.port",
           absl::StrCat("engine and Ray both have port ", engine.port()));
   uint64_t ranks = uint64_t{engine.tensor_parallel_size()} * engine.pipeline_parallel_size();

@@ -44,6 +44,8 @@ class Evaluation {
   static void Forgive(Task& task);
   // The failure becomes final: only an operator, a new want or the world itself moves the task on.
   void GiveUp(Task& task, const Failure& failure, std::string_view why);
+  // Its Stop has failed for what only a reboot ends, or has been given up.
+  bool EndsWithTheBoot(const Task& task) const;
 
  private:
   void Evaluate(int i);
@@ -60,8 +62,6 @@ class Evaluation {
   bool AcquireLocks(Task& task);
   void Start(Task& task, Action action);
   bool ConsiderReboot(Node& node);
-  // Its Stop has failed for what only a reboot ends, or has been given up.
-  bool EndsWithTheBoot(const Task& task) const;
   static std::string CannotBeStopped(const Task& task);
   std::string AwaitedReboot(const Node& node) const;
   bool StopIsDue(const Task& task) const;

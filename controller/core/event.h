@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "controller/core/failure.h"
@@ -65,8 +66,9 @@ struct OperationEnded {
   enum class Result { kSucceeded, kFailed, kCancelled, kInterrupted, kRefused };
   std::string operation;
   Result result = Result::kFailed;
-  Observation observation;  // kSucceeded: what the last Check saw
-  Failure failure;          // kFailed; kRefused: symptom says why
+  Observation observation;         // kSucceeded: what the last Check saw
+  Failure failure;                 // kFailed; kRefused: symptom says why
+  std::vector<std::string> swept;  // what of former starts was in its way and is gone
 
   bool operator==(const OperationEnded&) const = default;
 };

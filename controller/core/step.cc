@@ -87,7 +87,8 @@ class Stepper {
       // Its result would be a fact about the node all the same, but nobody wants it any more.
       if (rewanted.count(task.plan.id) > 0 && task.plan.interruptible) evaluation_.Cancel(task);
       task.awaiting_report = !task.retired && !task.operation &&
-                             state_.nodes[task.plan.node].connected && !StillStands(task);
+                             state_.nodes[task.plan.node].connected &&
+                             (task.awaiting_report || !StillStands(task));
       task.checking.clear();
       result_.changed_tasks.insert(task.plan.id);
     }
@@ -451,6 +452,7 @@ class Stepper {
     const bool cancelled_by_us = task.cancelling;
     task.cancelling = false;
     task.ended_at = now_;
+    for (const std::string& what : event.swept) evaluation_.Note("Swept", task, what);
     using Result = OperationEnded::Result;
     switch (event.result) {
       case Result::kSucceeded:
@@ -504,6 +506,15 @@ class Stepper {
 
   void Succeeded(Task& task, const StartOperation& operation, const Observation& observation) {
     if (operation.action == Action::kStop) {
+      // Never on an exit code alone, not even an agent's.
+      if (!observation.token.empty()) {
+        LookAgain(task);
+        task.stop_failed = true;
+        Failed(task, {.failure_class = FailureClass::kTransient,
+                      .symptom = absl::StrCat("it still runs after its Stop: ", observation.token),
+                      .advice = "Read the operation's log (ctl rollout logs)."});
+        return;
+      }
       task.alive = false;  // not lost: we stopped it
       if (task.stop_failed) {
         task.failure.reset();
@@ -598,7 +609,13 @@ class Stepper {
       result_.notes.push_back({"RebootFailed", "", name, event.failure.symptom});
       for (const int i : node.tasks) {
         Task& task = state_.tasks[i];
-        if (task.seen.reboot_needed) evaluation_.GiveUp(task, event.failure, "the reboot failed");
+        if (evaluation_.EndsWithTheBoot(task)) {
+          Failure failure = *task.failure;
+          absl::StrAppend(&failure.symptom, "; ", event.failure.symptom);
+          evaluation_.GiveUp(task, failure, "the reboot failed");
+        } else if (task.seen.reboot_needed) {
+          evaluation_.GiveUp(task, event.failure, "the reboot failed");
+        }
       }
       evaluation_.TouchNode(name);
       evaluation_.TouchBlocked();
@@ -630,6 +647,7 @@ class Stepper {
     state_.tasks = std::move(kept);
     Reindex(state_);
     evaluation_.TouchAll();
+    evaluation_.ConsiderReboots();  // whose times to wake went with the others
     evaluation_.Run();
   }
 

@@ -197,7 +197,10 @@ absl::Status TakeNodes(const v1::ListNodesReply& fleet, const std::vector<std::s
       return absl::NotFoundError(
           absl::StrCat("no node ", name, "; there is ", absl::StrJoin(known, ", ")));
     }
-    spec->nodes.push_back({name, tls::HostOfAddress(node->address()), ""});
+    const std::string address = tls::HostOfAddress(node->address());
+    const auto nic = node->inventory().interfaces().find(address);
+    spec->nodes.push_back(
+        {name, address, nic == node->inventory().interfaces().end() ? "" : nic->second});
     if (!node->inventory().driver_version().empty())
       drivers.insert(node->inventory().driver_version());
     const std::set<uint32_t> own = ChipsOf(*node);

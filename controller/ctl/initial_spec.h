@@ -29,7 +29,8 @@ struct InitialSpec {
 // "node-a=192.168.0.15" or "node-a=192.168.0.15,enp67s0f0". InvalidArgument says what is wrong.
 absl::StatusOr<InitialSpec::Node> ParseNode(const std::string& text);
 
-// Nodes in the order of `wanted` (all when it is empty), with the chips that all of them have.
+// Nodes in the order of `wanted` (all when it is empty), with the chips that all of them have, and
+// the interface that has the address where its agent tells it.
 // NotFound names the nodes that there are; FailedPrecondition: no node, or no chip in common.
 absl::Status TakeNodes(const v1::ListNodesReply& fleet, const std::vector<std::string>& wanted,
                        InitialSpec* spec);

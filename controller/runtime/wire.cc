@@ -92,6 +92,7 @@ core::OperationEnded EndOf(const v1::Operation& operation) {
   using Result = core::OperationEnded::Result;
   core::OperationEnded ended;
   ended.operation = operation.id();
+  ended.swept.assign(operation.swept().begin(), operation.swept().end());
   switch (operation.state()) {
     case v1::Operation::SUCCEEDED:
       ended.result = Result::kSucceeded;

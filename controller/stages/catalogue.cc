@@ -19,6 +19,9 @@ constexpr Effects kRuns = {.running = true, .disturbs = true, .interruptible = t
 
 // Locks of one node. Whatever restarts dockerd excludes what works through it.
 const core::Lock kPackageManager = {.name = "package manager", .exclusive = true};
+// An install fetches what is missing by then itself: no file has two writers.
+const core::Lock kFetchesInstallers = {.name = "installers", .exclusive = true};
+const core::Lock kReadsInstallers = {.name = "installers"};
 const core::Lock kUsesDocker = {.name = "docker"};
 const core::Lock kRestartsDocker = {.name = "docker", .exclusive = true};
 const core::Lock kUsesNpus = {.name = "npus"};
@@ -48,10 +51,19 @@ std::vector<Stage> MakeCatalogue() {
           .verb = Packages,
       },
       {
-          .name = "driver",
+          // After the packages: an install that lacks a tool says so before anything is fetched.
+          .name = "installers",
           .needs = {{"packages"}},
+          .effects = kPrepares,
+          .locks = {kFetchesInstallers},
+          .unknown_limit = absl::Minutes(2),
+          .verb = Installers,
+      },
+      {
+          .name = "driver",
+          .needs = {{"packages"}, {"installers"}},
           .effects = kInstalls,
-          .locks = {kPackageManager, kChangesNpus},
+          .locks = {kPackageManager, kChangesNpus, kReadsInstallers},
           .verb = Driver,
       },
       {
@@ -85,17 +97,17 @@ std::vector<Stage> MakeCatalogue() {
       },
       {
           .name = "docker",
-          .needs = {{"packages"}},
+          .needs = {{"packages"}, {"installers"}},
           .effects = kInstalls,
-          .locks = {kPackageManager, kRestartsDocker},
+          .locks = {kPackageManager, kRestartsDocker, kReadsInstallers},
           .unknown_limit = absl::Minutes(5),
           .verb = Docker,
       },
       {
           .name = "runtime",
-          .needs = {{"docker"}, {"npu"}},
+          .needs = {{"docker"}, {"npu"}, {"installers"}},
           .effects = kInstalls,
-          .locks = {kRestartsDocker},
+          .locks = {kRestartsDocker, kReadsInstallers},
           .unknown_limit = absl::Minutes(5),
           .verb = Runtime,
       },

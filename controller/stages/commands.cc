@@ -2,12 +2,15 @@
 #include "controller/stages/commands.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "common/shown_url.h"
 #include "controller/stages/container_commands.h"
 #include "controller/stages/shell_line.h"
 
@@ -97,6 +100,29 @@ Lines RunInstaller(const v1::Artifact& artifact, const std::string& arguments) {
           absl::StrCat("./", Quoted(file), " ", arguments)};
 }
 
+// What the three installs need, each file where the runbook has it.
+Lines FetchInstallers(const v1::FetchInstallers& fetch, const Circumstances& circumstances) {
+  const std::set<std::string> missing =
+      absl::StrSplit(circumstances.missing, '\n', absl::SkipEmpty());
+  const auto lines_of = [&missing](const v1::Artifact& artifact) {
+    const bool is_here = !missing.empty() && missing.count(ShownUrl(artifact.url())) == 0;
+    return is_here || artifact.url().empty() ? Lines{} : Fetch(artifact);
+  };
+  Lines drivers;
+  for (const v1::Artifact& artifact :
+       {fetch.driver().driver(), fetch.driver().firmware(), fetch.runtime().installer()}) {
+    Append(drivers, lines_of(artifact));
+  }
+  const Lines docker = lines_of(fetch.docker().docker().binary().archive());
+  Lines lines;
+  if (!drivers.empty()) Append(lines, Into("/data/drivers"));
+  Append(lines, drivers);
+  if (!docker.empty()) lines.push_back("cd ~");
+  Append(lines, docker);
+  if (lines.empty()) lines.push_back("# the installs name no file");
+  return lines;
+}
+
 Lines InstallDriver(const v1::InstallDriver& install, const Circumstances& circumstances) {
   Lines lines = {"npu-smi info"};
   // "25.0.rc1/7.7", or "25.0.rc1/-" without firmware.
@@ -119,8 +145,6 @@ Lines InstallDriver(const v1::InstallDriver& install, const Circumstances& circu
     firmware_lines = RunInstaller(install.firmware(), "--full --quiet");
   }
   Append(lines, Into("/data/drivers"));
-  if (!driver_lines.empty()) Append(lines, Fetch(install.driver()));
-  if (!firmware_lines.empty()) Append(lines, Fetch(install.firmware()));
   if (!upgrade) {
     lines.push_back("groupadd HwHiAiUser");
     lines.push_back("useradd -g HwHiAiUser -d /home/HwHiAiUser -m HwHiAiUser -s /bin/bash");
@@ -170,7 +194,6 @@ Lines InstallDocker(const v1::Docker& docker, const Circumstances& circumstances
   }
   const std::string file = FileOf(docker.binary().archive().url());
   Lines lines = {"cd ~"};
-  Append(lines, Fetch(docker.binary().archive()));
   Append(lines, {absl::StrCat("tar zxf ", Quoted(file)),
                  "mv docker/* /usr/bin",
                  "cat > /usr/lib/systemd/system/docker.service << 'EOF'",
@@ -203,7 +226,6 @@ Lines InstallDocker(const v1::Docker& docker, const Circumstances& circumstances
 
 Lines InstallRuntime(const v1::InstallRuntime& install) {
   Lines lines = Into("/data/drivers");
-  Append(lines, Fetch(install.installer()));
   Append(lines, RunInstaller(install.installer(), "--install"));
   lines.push_back("systemctl daemon-reload && systemctl restart docker");
   return lines;
@@ -335,6 +357,8 @@ std::vector<std::string> ApplyCommands(const v1::Verb& verb, const Circumstances
       return InstallRuntime(verb.install_runtime());
     case v1::Verb::kInstallObsutil:
       return InstallObsutil(verb.install_obsutil());
+    case v1::Verb::kFetchInstallers:
+      return FetchInstallers(verb.fetch_installers(), circumstances);
     case v1::Verb::kLoadImage:
       return LoadImage(verb.load_image());
     case v1::Verb::kFetchModel:
@@ -346,7 +370,7 @@ std::vector<std::string> ApplyCommands(const v1::Verb& verb, const Circumstances
     case v1::Verb::kStartRayWorker:
       return StartRayWorkerCommands(verb.start_ray_worker());
     case v1::Verb::kStartEngine:
-      return StartEngineCommands(verb.start_engine());
+      return StartEngineCommands(verb.start_engine(), circumstances.image);
     case v1::Verb::kProbeEngine:
       return ProbeEngineCommands(verb.probe_engine());
     case v1::Verb::kRebootNode:

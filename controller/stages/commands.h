@@ -13,10 +13,12 @@
 
 namespace npufleet::stages {
 
-// What is known of the node; both may be empty.
+// What is known of the node; each may be empty.
 struct Circumstances {
-  std::string os;        // token of preflight: "openeuler 22.03 aarch64"
-  std::string standing;  // token of what stands in the place of what is wanted
+  std::string os;            // token of preflight: "openeuler 22.03 aarch64"
+  std::string standing;      // token of what stands in the place of what is wanted
+  std::string image;         // of the container: its tag tells the version of vLLM
+  std::string missing = {};  // of fetch_installers: its fact of that name; empty: all files
 };
 
 // What makes it so. Of a verb that only looks: what one looks with.

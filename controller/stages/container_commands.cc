@@ -2,10 +2,14 @@
 #include "controller/stages/container_commands.h"
 
 #include <map>
+#include <optional>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "common/spec/engine_version.h"
+#include "common/spec/foreign_options.h"
 #include "controller/stages/shell_line.h"
 
 namespace npufleet::stages {
@@ -45,6 +49,46 @@ Lines StartRay(const std::string& container, const Environment& environment,
 }
 
 std::string Number(double value) { return absl::StrFormat("%g", value); }
+
+// From here on there is no --enable-reasoning, and no V0 engine.
+constexpr spec::EngineVersion kParserAlone = {0, 10, 0, 0};
+
+struct EngineOptions {
+  bool enable_reasoning = false;
+  std::map<std::string, std::string> environment;
+  std::vector<std::string> arguments;  // of extraArgs
+  Lines notes;
+};
+
+EngineOptions AdaptedTo(const std::string& image, const v1::StartEngine& start) {
+  const v1::Engine& engine = start.engine();
+  const std::optional<spec::EngineVersion> version = spec::EngineVersionOf(image);
+  EngineOptions options = {.enable_reasoning = engine.enable_reasoning(),
+                           .environment = Sorted(engine.environment()),
+                           .arguments = {engine.extra_args().begin(), engine.extra_args().end()}};
+  const auto note = [&](const std::string& text) { options.notes.push_back("# " + text); };
+  if (version.has_value() && *version >= kParserAlone) {
+    const std::string name = absl::StrCat("vLLM ", spec::ToString(*version));
+    if (options.enable_reasoning)
+      note(absl::StrCat("--enable-reasoning dropped: ", name, " takes --reasoning-parser alone"));
+    options.enable_reasoning = false;
+    const auto v1 = options.environment.find("VLLM_USE_V1");
+    if (v1 != options.environment.end() && v1->second == "0") {
+      options.environment.erase(v1);
+      note(absl::StrCat("VLLM_USE_V1=0 dropped: ", name, " has the V1 engine only"));
+    }
+  }
+  const absl::StatusOr<spec::MappedOptions> mapped =
+      spec::MapForeignOptions(options.arguments, std::set<std::string>(), start.model_path());
+  if (!mapped.ok()) {
+    note(absl::StrCat("would be refused: ", std::string(mapped.status().message())));
+    return options;
+  }
+  options.arguments = mapped->arguments;
+  options.environment.insert(mapped->environment.begin(), mapped->environment.end());
+  for (const std::string& one : mapped->notes) note(one);
+  return options;
+}
 
 }  // namespace
 
@@ -89,11 +133,11 @@ Lines StartRayWorkerCommands(const v1::StartRayWorker& start) {
   return StartRay(start.container(), start.environment(), argv);
 }
 
-Lines StartEngineCommands(const v1::StartEngine& start) {
+Lines StartEngineCommands(const v1::StartEngine& start, const std::string& image) {
   const v1::Engine& engine = start.engine();
+  const EngineOptions adapted = AdaptedTo(image, start);
   Lines parts;
-  for (const auto& [name, value] : Sorted(engine.environment()))
-    parts.push_back(Assignment(name, value));
+  for (const auto& [name, value] : adapted.environment) parts.push_back(Assignment(name, value));
   parts.push_back(absl::StrCat("vllm serve ", Quoted(start.model_path())));
   const auto add = [&parts](const char* option, const std::string& value) {
     if (!value.empty()) parts.push_back(absl::StrCat(option, " ", Quoted(value)));
@@ -105,7 +149,7 @@ Lines StartEngineCommands(const v1::StartEngine& start) {
     if (wanted) parts.push_back(option);
   };
   add("--served-model-name", engine.served_model_name());
-  flag("--enable-reasoning", engine.enable_reasoning());
+  flag("--enable-reasoning", adapted.enable_reasoning);
   add("--reasoning-parser", engine.reasoning_parser());
   if (engine.has_gpu_memory_utilization())
     add("--gpu-memory-utilization", Number(engine.gpu_memory_utilization()));
@@ -126,9 +170,11 @@ Lines StartEngineCommands(const v1::StartEngine& start) {
   add("--quantization", engine.quantization());
   flag("--trust-remote-code", engine.trust_remote_code());
   add("--host", engine.host());
-  if (engine.extra_args_size() > 0)
-    parts.push_back(ShellLine({engine.extra_args().begin(), engine.extra_args().end()}));
-  return InContainer(start.container(), Continued(parts));
+  if (!adapted.arguments.empty()) parts.push_back(ShellLine(adapted.arguments));
+  Lines lines = adapted.notes;
+  for (std::string& line : InContainer(start.container(), Continued(parts)))
+    lines.push_back(std::move(line));
+  return lines;
 }
 
 Lines ProbeEngineCommands(const v1::ProbeEngine& probe) {

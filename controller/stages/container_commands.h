@@ -16,7 +16,10 @@ std::vector<std::string> RunContainerCommands(const v1::RunContainer& run,
                                               const std::string& standing);
 std::vector<std::string> StartRayHeadCommands(const v1::StartRayHead& start);
 std::vector<std::string> StartRayWorkerCommands(const v1::StartRayWorker& start);
-std::vector<std::string> StartEngineCommands(const v1::StartEngine& start);
+// As the agent would start it: adapted to the version of vLLM that the tag of `image` tells, and
+// with the names that no vLLM has replaced. Each change has a line of comment.
+std::vector<std::string> StartEngineCommands(const v1::StartEngine& start,
+                                             const std::string& image);
 std::vector<std::string> ProbeEngineCommands(const v1::ProbeEngine& probe);
 
 }  // namespace npufleet::stages

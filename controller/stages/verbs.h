@@ -16,6 +16,7 @@ namespace npufleet::stages {
 
 v1::Verb Preflight(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Packages(const v1::DeploymentSpec& spec, const v1::Node& node);
+v1::Verb Installers(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Driver(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Npu(const v1::DeploymentSpec& spec, const v1::Node& node);
 v1::Verb Fabric(const v1::DeploymentSpec& spec, const v1::Node& node);

@@ -72,6 +72,7 @@ void Write(const core::OperationEnded& event, Json& json) {
   json["result"] = kResults[static_cast<int>(event.result)];
   json["observation"] = event.observation;
   json["failure"] = event.failure;
+  if (!event.swept.empty()) json["swept"] = event.swept;
 }
 void Write(const core::RestartRequested& event, Json& json) {
   json["stage"] = event.stage;
@@ -106,6 +107,7 @@ void Read(const Json& json, core::OperationEnded& event) {
   event.result = static_cast<Result>(IndexOf(kResults, result));
   ReadMember(json, "observation", event.observation);
   ReadMember(json, "failure", event.failure);
+  ReadMember(json, "swept", event.swept);
 }
 void Read(const Json& json, core::RestartRequested& event) {
   Require(json, "stage", event.stage);

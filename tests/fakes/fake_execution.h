@@ -21,6 +21,10 @@ class FakeExecution : public verbs::Execution {
 
   void Log(std::string_view line) override { lines.emplace_back(line); }
   void Report(const v1::Progress& progress) override { reports.push_back(progress); }
+  void Swept(std::string_view what) override {
+    swept.emplace_back(what);
+    Log(what);
+  }
   bool IsCancelled() override {
     if (questions_until_cancel > 0) --questions_until_cancel;
     return questions_until_cancel == 0;
@@ -40,6 +44,7 @@ class FakeExecution : public verbs::Execution {
 
   std::vector<std::string> lines;
   std::vector<v1::Progress> reports;
+  std::vector<std::string> swept;
   int questions_until_cancel = -1;  // 0: cancelled from the start; negative: never
 
  private:

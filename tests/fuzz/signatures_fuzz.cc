@@ -4,19 +4,32 @@
 #include "agent/host/line_splitter.h"
 #include "agent/verbs/signatures.h"
 #include "common/failure.h"
+#include "common/spec/stage_names.h"
 #include "tests/fuzz/require.h"
 
 using namespace npufleet;
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static constexpr const char* kStages[] = {"driver", "docker", "image", "ray-head", "serve", ""};
-  const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const char* stage = kStages[size % (sizeof(kStages) / sizeof(kStages[0]))];
-  if (const auto failure = verbs::MatchSignature(stage, text)) {
+namespace {
+
+void Match(const char* stage, std::string_view text) {
+  const auto failure = verbs::MatchSignature(stage, text);
+  if (failure) {
     Require(!failure->symptom().empty());
     Require(v1::Failure().ParseFromString(failure->SerializeAsString()));
+    // The symptom is one line.
+    Require(failure->symptom().find('\n') == std::string::npos);
   }
-  Require(!verbs::FailureOfOutput(stage, text, {}).ok());
+  const absl::Status status = verbs::FailureOfOutput(stage, text, {});
+  Require(!status.ok());
+  if (failure) Require(FailureOf(status)->signature() == failure->signature());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  for (const char* stage : spec::kStageNames) Match(stage, text);
+  Match("", text);
   Require(verbs::LastLines(text).size() <= 40);
   // A stream gives the same lines however it is cut.
   std::string whole, pieces;

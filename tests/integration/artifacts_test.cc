@@ -23,6 +23,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr char kDriver[] = "driver@node-a";
+constexpr char kInstallers[] = "installers@node-a";
 
 class ArtifactsTest : public ::testing::Test {
  protected:
@@ -41,16 +42,17 @@ class ArtifactsTest : public ::testing::Test {
     machine().ServeInstaller(driver.driver(), installer);
   }
 
-  // Why the rollout has failed at the driver.
-  v1::Failure DriverFailure() {
+  // Why the rollout has failed at `task`, by which no driver came to be.
+  v1::Failure FailureAt(const std::string& task) {
     const grpc::Status applied = fleet_.Apply(deployment_);
     EXPECT_TRUE(applied.ok()) << applied.error_message();
     const v1::Rollout rollout = fleet_.AwaitRollout(
-        [](const v1::Rollout& seen) { return TaskOf(seen, kDriver).state() == v1::Task::FAILED; });
+        [&](const v1::Rollout& seen) { return TaskOf(seen, task).state() == v1::Task::FAILED; });
     EXPECT_EQ(TaskOf(rollout, kDriver).token(), "");
     EXPECT_EQ(TaskOf(rollout, "npu@node-a").state(), v1::Task::PENDING);
-    return TaskOf(rollout, kDriver).failure();
+    return TaskOf(rollout, task).failure();
   }
+  v1::Failure DriverFailure() { return FailureAt(kDriver); }
 
   std::vector<std::string> ArtifactsLike(const std::string& name) {
     std::vector<std::string> found;
@@ -67,7 +69,7 @@ class ArtifactsTest : public ::testing::Test {
 
 TEST_F(ArtifactsTest, AWrongSha256RemovesTheFileAndRunsNothing) {
   machine().http().Serve("http://origin/driver.run", DriverInstaller("echo another\n"));
-  const v1::Failure failure = DriverFailure();
+  const v1::Failure failure = FailureAt(kInstallers);
   EXPECT_EQ(failure.class_(), v1::Failure::CONFIG);
   EXPECT_THAT(failure.symptom(), HasSubstr(deployment_.spec().driver().driver().sha256()));
   EXPECT_THAT(failure.symptom(),

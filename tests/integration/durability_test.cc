@@ -5,10 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
+#include <map>
 
 #include "absl/strings/str_cat.h"
+#include "agent/artifacts/fetch_tree.h"
 #include "agent/operations/journal.h"
+#include "agent/verbs/install_driver/driver_state.h"
 #include "agent/verbs/mark.h"
+#include "common/tls/keys.h"
 #include "tests/integration/fleet.h"
 #include "tests/integration/lossy_disk.h"
 
@@ -52,6 +57,121 @@ TEST(DurabilityTest, AMarkIsThereAfterItWasWrittenAndGoneAfterItWasRemoved) {
   EXPECT_EQ(mark_after_power_loss(during), "driver 25.0.rc1");
   ASSERT_TRUE(verbs::RemoveMark(node.host(), "install_driver").ok());
   EXPECT_EQ(mark_after_power_loss(after), std::nullopt);
+}
+
+// What a power cut leaves at each moment of `work`, one after another.
+void AtEachPowerCut(LossyDisk& disk, const std::function<void()>& work,
+                    const std::function<void(fakes::FakeHost& booted)>& judge) {
+  int cuts = 0;
+  bool judging = false;  // what is done there is on another disk, and calls fsync, too
+  disk.AfterEachSync([&] {
+    if (judging) return;
+    judging = true;
+    fakes::TemporaryFolder left;
+    disk.LosePower(left.path() + "/disk");
+    fakes::FakeHost booted;
+    booted.system().SetBootId("the-boot-after");
+    booted.host().filesystem = std::make_unique<host::Filesystem>(left.path() + "/disk");
+    judge(booted);
+    ++cuts;
+    judging = false;
+  });
+  work();
+  disk.AfterEachSync(nullptr);
+  EXPECT_GT(cuts, 3);
+}
+
+TEST(DurabilityTest, WithoutTheMarkOfADriverItsNoteIsThere) {
+  fakes::FakeHost node;
+  LossyDisk disk(node.root());
+  ASSERT_TRUE(verbs::WriteMark(node.host(), "install_driver", "driver 25.0.rc1").ok());
+  ASSERT_TRUE(verbs::NoteInstalled(node.host(), "driver", "24.1.rc3", false).ok());
+  bool is_unmarked = false;
+  const auto work = [&] {
+    ASSERT_TRUE(verbs::NoteInstalled(node.host(), "driver", "25.0.rc1", false).ok());
+    ASSERT_TRUE(verbs::NoteInstalled(node.host(), "firmware", "7.7.0", true).ok());
+    ASSERT_TRUE(verbs::RemoveMark(node.host(), "install_driver").ok());
+  };
+  AtEachPowerCut(disk, work, [&](fakes::FakeHost& booted) {
+    ASSERT_TRUE(
+        booted.files().Write("/usr/local/Ascend/driver/version.info", "Version=25.0.rc1\n").ok());
+    const auto state = verbs::ReadPackageState(booted.host(), "/usr/local/Ascend", "driver");
+    ASSERT_TRUE(state.ok()) << state.status();
+    EXPECT_THAT(state->noted, ::testing::AnyOf("24.1.rc3", "25.0.rc1"));
+    if (verbs::ReadMark(booted.host(), "install_driver")) return;
+    is_unmarked = true;
+    EXPECT_EQ(state->noted, "25.0.rc1");
+    EXPECT_TRUE(state->in_effect);  // the boot is another
+  });
+  EXPECT_TRUE(is_unmarked);
+}
+
+// A model of two files of which the hub says the digest and one of which it says the length.
+class FetchedModel {
+ public:
+  FetchedModel() {
+    for (const char* name : {"a.safetensors", "b.safetensors", "sub/config.json"}) {
+      const std::string content = absl::StrCat(name, std::string(3000, name[0]));
+      content_[name] = content;
+      const bool has_digest = name[0] != 's';
+      files_.push_back({name, content.size(), has_digest ? tls::Sha256Hex(content) : "",
+                        absl::StrCat("https://hub/", name)});
+    }
+  }
+  absl::StatusOr<artifacts::Manifest> Fetch(fakes::FakeHost& node) const {
+    for (const auto& [name, content] : content_)
+      node.http().Serve(absl::StrCat("https://hub/", name), content);
+    artifacts::FetchTreeOptions options;
+    options.parallel_files = 1;
+    return artifacts::FetchTree(node.host(), files_, "/data/model", options, {});
+  }
+  // Whatever has its own name is whole, and what a manifest vouches for is there.
+  void ExpectNothingTorn(fakes::FakeHost& node) const {
+    const auto manifest = artifacts::ReadManifest(node.files(), "/data/model");
+    for (const auto& [name, content] : content_) {
+      const auto found = node.files().Read(absl::StrCat("/data/model/", name));
+      EXPECT_EQ(found.value_or(content), content) << name;
+      if (!manifest.ok()) continue;
+      EXPECT_TRUE(found.ok()) << name << " is in the manifest";
+      EXPECT_NE(manifest->Find(name), nullptr) << name;
+    }
+  }
+
+ private:
+  std::map<std::string, std::string> content_;
+  std::vector<artifacts::HubFile> files_;
+};
+
+TEST(DurabilityTest, AFileOfAModelIsWholeOrNotThereWhereverThePowerGoes) {
+  fakes::FakeHost node;
+  LossyDisk disk(node.root());
+  const FetchedModel model;
+  const auto work = [&] { ASSERT_TRUE(model.Fetch(node).ok()); };
+  AtEachPowerCut(disk, work, [&](fakes::FakeHost& booted) {
+    model.ExpectNothingTorn(booted);
+    const auto again = model.Fetch(booted);
+    ASSERT_TRUE(again.ok()) << again.status();
+    model.ExpectNothingTorn(booted);
+  });
+}
+
+TEST(DurabilityTest, AnArtifactIsWholeOrNotThereWhereverThePowerGoes) {
+  const std::string content(5000, 'd');
+  fakes::FakeHost node;
+  LossyDisk disk(node.root());
+  artifacts::FileRequest request;
+  request.url = "https://files/driver.run";
+  request.sha256 = tls::Sha256Hex(content);
+  const auto fetch = [&](fakes::FakeHost& on) {
+    on.http().Serve(request.url, content);
+    return artifacts::FetchFile(on.host(), request, "/var/cache/driver.run", {});
+  };
+  const auto work = [&] { ASSERT_TRUE(fetch(node).ok()); };
+  AtEachPowerCut(disk, work, [&](fakes::FakeHost& booted) {
+    EXPECT_EQ(booted.files().Read("/var/cache/driver.run").value_or(content), content);
+    ASSERT_TRUE(fetch(booted).ok());
+    EXPECT_EQ(booted.files().Read("/var/cache/driver.run").value(), content);
+  });
 }
 
 TEST(DurabilityTest, TheJournalKnowsEachOperationFromTheMomentItIsAccepted) {

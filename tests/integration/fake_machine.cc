@@ -202,6 +202,15 @@ void FakeMachine::ScriptDocker() {
         }
         return host::ProcessResult{};
       });
+  programs().On({"tar", "--occurrence=1"},
+                [](const fakes::FakeSubprocess::Call& call) -> absl::StatusOr<host::ProcessResult> {
+                  if (call.argv.back() == "config.json")
+                    return host::ProcessResult{0, R"({"architecture": "arm64"})", "", false};
+                  return host::ProcessResult{
+                      0,
+                      absl::StrCat(R"([{"Config": "config.json", "RepoTags": [")", kImage, "\"]}]"),
+                      "", false};
+                });
   http().Serve("http://origin/docker.tgz", kDockerArchive);
   http().Serve("http://origin/vllm.tar", kImageArchive);
   host::DockerImage image;

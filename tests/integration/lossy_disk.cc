@@ -21,9 +21,15 @@ ABSL_CONST_INIT absl::Mutex disk_mutex(absl::kConstInit);
 LossyDisk* disk ABSL_GUARDED_BY(disk_mutex) = nullptr;
 
 int Sync(int descriptor, long number) {
-  absl::MutexLock lock(&disk_mutex);
-  if (disk != nullptr) disk->OnSync(descriptor);
-  return static_cast<int>(syscall(number, descriptor));
+  std::function<void()> then;
+  int result = 0;
+  {
+    absl::MutexLock lock(&disk_mutex);
+    if (disk != nullptr) then = disk->OnSync(descriptor);
+    result = static_cast<int>(syscall(number, descriptor));
+  }
+  if (then) then();  // which may sync, too
+  return result;
 }
 
 // By the descriptor itself where it can be read: to open and close a file of SQLite anew would drop
@@ -55,14 +61,19 @@ int LossyDisk::syncs() const {
   return syncs_;
 }
 
-void LossyDisk::OnSync(int descriptor) {
+std::function<void()> LossyDisk::OnSync(int descriptor) {
   std::error_code error;
   const std::string path = fs::read_symlink(absl::StrCat("/proc/self/fd/", descriptor), error);
   struct stat found;
   if (error || fstat(descriptor, &found) != 0 ||
       (path != folder_ && !absl::StartsWith(path, folder_ + "/"))) {
-    return;
+    return nullptr;
   }
+  Remember(descriptor, path, found);
+  return after_each_sync_;
+}
+
+void LossyDisk::Remember(int descriptor, const std::string& path, const struct stat& found) {
   absl::MutexLock lock(&mutex_);
   ++syncs_;
   if (!S_ISDIR(found.st_mode)) {
@@ -70,6 +81,7 @@ void LossyDisk::OnSync(int descriptor) {
     return;
   }
   Folder folder;
+  std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(path, error)) {
     struct stat one;
     if (lstat(entry.path().c_str(), &one) != 0) continue;

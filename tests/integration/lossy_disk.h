@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -30,8 +32,11 @@ class LossyDisk {
   void LosePower(const std::string& target) const;
 
   int syncs() const;
+  // Called after each sync: between two of them a loss of power leaves the same. Set it before
+  // anything writes.
+  void AfterEachSync(std::function<void()> then) { after_each_sync_ = std::move(then); }
 
-  void OnSync(int descriptor);  // of fsync
+  std::function<void()> OnSync(int descriptor);  // of fsync; what is to be called after it
 
  private:
   struct Entry {
@@ -46,7 +51,11 @@ class LossyDisk {
   void Restore(const Folder& folder, const std::string& target) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
+  void Remember(int descriptor, const std::string& path, const struct stat& found)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
   const std::string folder_;
+  std::function<void()> after_each_sync_;
   mutable absl::Mutex mutex_;
   Folder root_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, Folder> folders_ ABSL_GUARDED_BY(mutex_);  // by inode, as last fsynced

@@ -48,6 +48,7 @@ class Fleet:
     def __init__(self, node, engine, version):
         self.node, self.engine_folder, self.version, self.name = node, engine, version, f"vllm-server-{version}"
         self.ray_port, self.port = free_port(), free_port()
+        self.address = "127.0.0.1"
 
     def container(self, **more):
         return {"name": self.name, "image": f"vllm-ascend:v{self.version}", "network": "host", "shm_size": "64m", "command": ["/bin/bash"],
@@ -64,13 +65,13 @@ class Fleet:
                   "gpu_memory_utilization": 0.95, "enable_reasoning": True, "reasoning_parser": "deepseek_r1", "distributed_executor_backend": "ray",
                   "environment": {"VLLM_USE_V1": "0", **(environment or {})}, "extra_args": list(extra), **TABLE, **fields}
         return {"container": self.name, "model_path": str(self.node.root / MODEL), "engine": engine, "expected_chips": 8, "expected_nodes": 1,
-                "address": "127.0.0.1", "ray_port": self.ray_port}
+                "address": self.address, "ray_port": self.ray_port}
 
     def serve(self, *extra, **more):
         return self.node.apply("serve", start_engine=self.want(*extra, **more))
 
     def probe(self):
-        return self.node.check("probe", probe_engine={"url": f"http://127.0.0.1:{self.port}", "model": "Qwen3-235B-A22B", "prompt": "你是谁", "max_tokens": 16,
+        return self.node.check("probe", probe_engine={"url": f"http://{self.address}:{self.port}", "model": "Qwen3-235B-A22B", "prompt": "你是谁", "max_tokens": 16,
                                                       "deadline": "60s", "period": "60s"})
 
 

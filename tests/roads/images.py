@@ -1,4 +1,5 @@
 """Runbook 3.1: the image, from an archive, from the object store or from a registry with TLS and a login, in the operator's order."""
+import base64
 import gzip
 import hashlib
 import io
@@ -6,6 +7,8 @@ import json
 import shutil
 import subprocess
 import tarfile
+
+from real import secrets
 
 from parts import docker, obs
 from parts.node import Node
@@ -56,6 +59,11 @@ def make_contents(work, daemon, registry):
     whole = (served / "good.tar").read_bytes()
     (served / "cut.tar").write_bytes(whole[:len(whole) // 2])
     (served / "none.tar.gz").write_bytes(gzip.compress(b"not an archive of docker save"))
+    (served / "page.tar.gz").write_bytes(b"<!DOCTYPE html><title>Login</title>\n" * 40)
+    (served / "void.tar").write_bytes(b"")
+    subprocess.run(["tar", "-C", rootfs, "-czf", served / "files.tar.gz", "."], check=True)
+    (rootfs / "manifest.json").write_text("[]")
+    subprocess.run(["tar", "-C", rootfs, "-cf", served / "no-image.tar", "."], check=True)
     daemon.run("login", registry.name, "-u", USER, "-p", PASSWORD)
     for tag in ("good", "other"):
         daemon.run("push", f"{registry.name}/ascend/vllm:{tag}")
@@ -83,8 +91,6 @@ def archives(checks, node, daemon, origin, ids):
     checks.fails("an archive of other bytes than announced", load("good.tar", sha256="0" * 64), "CONFIG", "sha256")
     checks.fails("half an archive", load("cut.tar"), "TRANSIENT", signature="IMG-08")
     checks.that("half an archive leaves no name", NAME not in daemon.names(), daemon.names())
-    outcome = load("none.tar.gz")
-    checks.that("what is no archive is said so", not outcome.succeeded and outcome.failure.get("advice"), outcome, outcome.failure.get("symptom", ""))
     outcome = node.apply("image", load_image={"name": NAME, "sources": [{"archive": {"url": f"{origin.url}/images/gone.tar", "sha256": "0" * 64}}]})
     checks.fails("an archive that is not there", outcome, "CONFIG", "HTTP 404")
     local = node.write("data/docker_images/good.tar", (origin.directory / "images/good.tar").read_bytes())
@@ -92,6 +98,19 @@ def archives(checks, node, daemon, origin, ids):
     checks.succeeds("an archive on the node is loaded in its place", outcome, ids["good"])
     checks.that("the operator's own archive stays", local.exists())
     daemon.forget()
+
+
+def no_archives(checks, node, daemon, origin):
+    """What is no archive of docker save: a person must name another file, whatever the tags say."""
+    for path, what in (("none.tar.gz", "text that gzip packed"), ("page.tar.gz", "a page with the name of an archive"), ("void.tar", "an empty file"),
+                       ("files.tar.gz", "a tar of files, which docker import would take"), ("no-image.tar", "an archive without an image")):
+        outcome = node.apply("image", load_image={"name": NAME, "sources": [{"archive": origin.artifact(f"images/{path}")}]})
+        checks.fails(f"{what} ({path})", outcome, "CONFIG", path)
+        failure = outcome.failure
+        matched = failure.get("symptom", "") and [line for line in failure.get("log_tail", []) if failure["symptom"][-30:] in line or line in failure["symptom"]]
+        checks.that(f"{path}: its signature names the line that matched", failure.get("signature", "").startswith("IMG-") and matched, failure)
+        left = list((node.root / "var/lib/npufleet/agent/artifacts").glob(f"{path.partition('.')[0]}*"))
+        checks.that(f"{path}: no image and no file is left of it", not daemon.names() and not left, f"{daemon.names()} {left}")
 
 
 def registries(checks, node, daemon, registry, strange, ids):
@@ -135,7 +154,7 @@ def by_obs(checks, node, daemon, origin, work, ids):
         obs.pack(origin.directory / "obsutil.tar.gz", "5.7.3")
         outcome = node.apply("obsutil", install_obsutil={"version": "5.7.3", "archive": origin.artifact("obsutil.tar.gz")})
         checks.succeeds("obsutil is installed by its verb", outcome, "5.7.3")
-        with obs.Watch() as watch:
+        with obs.watch() as watch:
             objects(checks, node, daemon, origin, store, ids)
         keys_stay_secret(checks, node, daemon, watch)
     finally:
@@ -199,6 +218,17 @@ def keys_stay_secret(checks, node, daemon, watch):
     checks.that("by obs: they are where the operator wrote them, and nowhere else", kept == written, kept)
 
 
+def password_stays_secret(checks, node, daemon, watch):
+    # As the operator wrote it, and as Docker's login files and headers have it.
+    words = (PASSWORD, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
+    kept = secrets.holding(words, *(node.root / folder for folder in ("var", "etc", "tmp", "run")), node.agent.log)
+    checks.that("the registry's password is in no log, journal and state of the agent", not kept, kept)
+    kept = secrets.holding(words, *(item for item in daemon.folder.iterdir() if item.name not in ("bin", "config")))
+    checks.that("nor in what the daemon keeps", not kept, kept)
+    telling = watch.telling(words)
+    checks.that("nor in the arguments of a program", not telling, telling, f"{len(watch.argvs)} programs started")
+
+
 def in_order(checks, node, daemon, origin, registry, strange, ids):
     sources = [{"archive": {"url": f"{origin.url}/images/gone.tar", "sha256": "0" * 64}}, {"obs": "obs://docker/vllm-ascend.tar.gz"},
                {"registry": f"{strange.name}/ascend/vllm:good"}, {"registry": f"{registry.name}/ascend/vllm:gone"},
@@ -237,11 +267,12 @@ def run(checks, build, work):
             ids = make_contents(work, daemon, registry)
             origin = Origin(work, work / "served", "images-origin")
             archives(checks, node, daemon, origin, ids)
-            registries(checks, node, daemon, registry, strange, ids)
+            no_archives(checks, node, daemon, origin)
+            with secrets.Watch() as watch:
+                registries(checks, node, daemon, registry, strange, ids)
             by_obs(checks, node, daemon, origin, work, ids)
             in_order(checks, node, daemon, origin, registry, strange, ids)
-            kept = subprocess.run(["grep", "-rl", PASSWORD, node.root / "var", node.agent.log], capture_output=True, text=True, check=False).stdout
-            checks.that("the password is in no log and no file of the agent", not kept, kept)
+            password_stays_secret(checks, node, daemon, watch)
         finally:
             for program in (origin, daemon, registry, strange):
                 if program:

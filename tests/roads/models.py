@@ -152,6 +152,18 @@ def bad_answers(checks, node, origin):
         checks.that(f"{hub}: bytes that were lost once on the way are fetched once more", outcome.succeeded and "once more, from the start" in outcome.text, outcome)
 
 
+def outside_lfs(checks, node, origin, wanted):
+    """Hugging Face tells no sha256 of small files, but git's id of each."""
+    fresh(node)
+    file, config = "*/resolve/*config.json", node.root / PATH[1:] / "config.json"
+    origin.fault(file, "wrong", times=0)
+    checks.fails("hugging_face: a small file of the right size and other bytes", fetch(node, source("hugging_face", origin)), "CONFIG", "git's id", "config.json")
+    checks.that("hugging_face: it does not stay", not config.exists(), config)
+    origin.heal()
+    checks.succeeds("hugging_face: with its own bytes", fetch(node, source("hugging_face", origin)))
+    checks.that("hugging_face: byte for byte the same", files_of(node.root / PATH[1:]) == wanted, files_of(node.root / PATH[1:]))
+
+
 def in_order(checks, node, origin, dead):
     fresh(node)
     outcome = fetch(node, {"modelscope": {"id": ID, "endpoint": dead}}, {"obs": "obs://bigmodel/Qwen3/"}, source("hugging_face", origin))
@@ -201,6 +213,7 @@ def run(checks, build, work):
             local_directory(checks, a, origin, wanted)
             tokens(checks, a, origin, stranger)
             bad_answers(checks, a, origin)
+            outside_lfs(checks, a, origin, wanted)
             in_order(checks, a, origin, "http://127.0.0.1:9")
     finally:
         for program in (origin, stranger):

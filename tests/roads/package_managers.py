@@ -60,8 +60,7 @@ def by_dnf(checks, build, work, origin):
         again = install(node, "wget", update=True)
         checks.that("and only once", again.succeeded and not any(line.startswith("$") for line in again.lines), again)
         checks.fails("a package that no repository has", install(node, "wget", "nosuch-roads"), "CONFIG", "nosuch-roads", signature="PKG-02")
-        outcome = install(node, "needs-gone")
-        checks.that("a package whose dependency is missing", not outcome.succeeded and outcome.failure.get("advice"), outcome, outcome.failure.get("symptom"))
+        checks.fails("a package whose dependency is missing", install(node, "needs-gone"), "NEEDS_OPERATOR", "libgone", signature="PKG-07")
         checks.that("it was not installed", node.run("rpm", "-q", "needs-gone").returncode != 0)
 
 
@@ -71,6 +70,10 @@ def docker_by_dnf(checks, build, work, origin):
     with dist.DistributionNode(build, work, dist.ROCKY, repository(origin)) as node:
         checks.fails("a version that no repository has", docker(node, "27.1.1"), "CONFIG", "27.1.1", signature="PKG-02")
         checks.succeeds("podman's own docker", install(node, "podman-docker"))
+        checks.fails("a conflict of a package with one that is there", install(node, "docker-ce"), "NEEDS_OPERATOR", "conflicts", "podman-docker",
+                     signature="PKG-05")
+        checks.that("the one that was there stays, and nothing is half installed", node.run("rpm", "-q", "podman-docker").returncode == 0
+                    and node.run("rpm", "-q", *NAMES).stdout.count("not installed") == 3, node.run("rpm", "-q", *NAMES).stdout)
         checks.fails("a package conflict", docker(node, DOCKER), "NEEDS_OPERATOR", "conflicts", signature="PKG-05")
         checks.that("nothing half installed", node.run("rpm", "-q", *NAMES).stdout.count("not installed") == 3, node.run("rpm", "-q", *NAMES).stdout)
         node.run("rpm", "-e", "podman-docker")
@@ -90,6 +93,10 @@ def docker_by_dnf(checks, build, work, origin):
         origin.heal()
         node.write("etc/yum.repos.d/roads.repo", repository(origin).replace(origin.url, "http://127.0.0.1:9"))
         checks.fails("a repository that is down", install(node, "wget"), "TRANSIENT", signature="PKG-01")
+        outcome = install(node, "wget", update=True)
+        checks.fails("a repository that is down while an update is asked for", outcome, "TRANSIENT", "127.0.0.1", signature="PKG-01")
+        checks.fails("a repository that is down while Docker's packages are needed", docker(node, DOCKER), "TRANSIENT", "127.0.0.1")
+        checks.that("nothing of Docker is half installed", node.run("rpm", "-q", *NAMES).stdout.count("not installed") == 3, node.run("rpm", "-q", *NAMES).stdout)
         node.write("etc/yum.repos.d/roads.repo", repository(origin).replace("gpgcheck=0", "gpgcheck=1"))
         checks.fails("a node without the keys of its repositories", install(node, "wget"), "NEEDS_OPERATOR", signature="PKG-06")
         node.write("etc/yum.repos.d/roads.repo", repository(origin).replace("gpgcheck=0", "gpgcheck=1\ngpgkey=file:///etc/pki/roads"))

@@ -4,7 +4,7 @@
   run.py --build BUILD_DIR [--long] [ROAD...]
 
 --long also walks the roads that take minutes. ROAD: images models obs driver dcmi engine runtime docker_upgrade
-clients package_managers; all of them without one.
+clients package_managers engine_real; all of them without one.
 Ends with `N passed, M failed`; exit status 1 when one failed.
 """
 import argparse
@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 from parts.node import Checks, Failed  # noqa: E402
 
 QUICK = ("images", "models", "obs", "driver", "dcmi", "engine", "runtime", "docker_upgrade")
-LONG = ("clients", "package_managers")
+LONG = ("clients", "package_managers", "engine_real")
 
 
 def main():

@@ -12,7 +12,7 @@ from pathlib import Path
 from scenario import DIRECT, Failed, NAME, seconds_of, until, with_image
 
 # Made once and kept: a reboot must not touch them.
-INSTALLED = ("preflight", "packages", "driver", "npu", "fabric", "reach", "docker", "runtime", "image", "model")
+INSTALLED = ("preflight", "packages", "installers", "driver", "npu", "fabric", "reach", "docker", "runtime", "image", "model")
 
 
 def stage(task):

@@ -15,6 +15,7 @@ from scenario import Failed, NAME, until
 HEAD, WORKER = "node-a", "node-b"
 CONTAINER = "vllm-server-qwen3-235b"
 RUNNING = ("container", "ray-head", "ray-worker", "serve")
+DEAR = ("npu", "fabric", "reach", "probe")  # Checks that cost something, asked in a period of their own: controller/stages/catalogue.cc
 SERVE = {"serve@node-a", "probe@node-a"}
 # What stands on what: the closure of a loss.
 ON_WORKER = {"ray-worker@node-b", *SERVE}
@@ -25,12 +26,33 @@ REBOOT_HEAD = {"container@node-a", *ON_HEAD}
 NOTICED = ("NodeLost", "NodeRebooted", "TaskLost", "Incident", "OperationStarted", "StopStarted")
 BACK = ("NodeConnected", "NodeRebooted")
 OBSERVED = re.compile(r"debug \S+: Observed (\S+): (\S+) .* at (\S+)$")
+# What the product promises, in seconds; `first` only of what is killed under a daemon that tells it.
+LIMITS = {"command": 0.1, "checks": 1.0}
+DEATH_TO_COMMAND = 0.3
+MEANING = {"command": "from the last Check to the first command", "checks": "from a node's return to the last of its cheap Checks",
+           "first": "from the death to the first command"}
 
 
 def when(text):
     """Seconds since 1970 of a timestamp in JSON."""
     match = re.fullmatch(r"(\S+T\S+?)(\.\d+)?(Z|\+00:00)", text)
     return datetime.fromisoformat(match[1] + "+00:00").timestamp() + float(match[2] or 0)
+
+
+def stage_of(task):
+    return task.split("@")[0]
+
+
+def holds_up(operation, task, back, answered):
+    """Whether a task's first answer after its node's return had to wait: for its own operation's end, or for one of what it stands on, begun meanwhile."""
+    if operation["accepted"] > answered or 0 < operation["ended"] < back:
+        return False
+    stage, under = stage_of(task), stage_of(operation["task"])
+    return operation["task"] == task or stage in RUNNING and under in RUNNING and RUNNING.index(under) < RUNNING.index(stage)
+
+
+def shown(value):
+    return "-" if value is None else f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
 
 
 @dataclass
@@ -42,10 +64,13 @@ class Measured:
     rerun: list = field(default_factory=list)    # operations that changed something, by task
     stopped: list = field(default_factory=list)
     noticed: float = None     # from the event
-    checks: float = None      # from the node's return to the last Check that was waited for
-    command: float = None     # from that Check to the first command
+    checks: float = None      # from a node's return to the last of its cheap Checks
+    dear: float = None        # to the last of its dear ones
+    command: float = None     # from the last Check before it to the first command
     first: float = None       # from the event to the first command
     serving: float = None     # from the event
+    planned: float = None     # the outage that `plan` named
+    outage: float = None      # the outage there was
     remark: str = ""
 
 
@@ -55,6 +80,9 @@ class Incident:
         self.tokens, self.boots = fleet.tokens(), fleet.boot_ids()
         self.known = {node: {item["id"] for item in items} for node, items in fleet.all_operations().items()}
         self.last_event = max((int(event["id"]) for event in self.events(0)), default=0)
+        self.limits = dict(LIMITS)
+        self.excused = {}   # stage: why its Check is none that must answer within the limit
+        self.answers = {}   # node: {task: seconds from the node's return to its first answer}
         self.began = time.time()
         self.concluded = False
 
@@ -81,10 +109,13 @@ class Incident:
     def wait_noticed(self, seconds=60):
         return until(lambda: self.noted("Incident"), seconds, f"{self.measured.row} to be noticed", period=0.5)
 
+    def disturbances(self):
+        """When commands were accepted that end the serving, oldest first."""
+        return [item["accepted"] for item in self.operations() if item["action"] == "STOP" or stage_of(item["task"]) in RUNNING]
+
     def outage(self):
         """Seconds from the first command that ended serving to serving again."""
-        serving = [when(event["time"]) for event in self.noted("Serving")]
-        disturbing = [item["accepted"] for item in self.operations() if item["action"] == "STOP" or item["task"].split("@")[0] in RUNNING]
+        serving, disturbing = [when(event["time"]) for event in self.noted("Serving")], self.disturbances()
         return serving[-1] - disturbing[0] if serving and disturbing else 0
 
     def wait_recovered(self, seconds=None):
@@ -95,9 +126,7 @@ class Incident:
             incidents, serving = self.noted("Incident"), self.noted("Serving")
             return incidents and serving and int(serving[-1]["id"]) > int(incidents[-1]["id"]) and self.fleet.is_serving()
         until(again, seconds, f"{self.measured.row} to be repaired", period=0.5)
-        answer, tokens = self.fleet.chat(timeout=60)
-        if tokens < 1:
-            raise Failed(f"no token: {answer}")
+        self.fleet.well()
         return self
 
     def is_settled(self, since, seconds=15):
@@ -115,31 +144,54 @@ class Incident:
         measured, operations, events = self.measured, self.operations(), self.events()
         measured.rerun = sorted({item["task"] for item in operations if item["action"] == "APPLY"})
         measured.stopped = sorted({item["task"] for item in operations if item["action"] == "STOP"})
-        first_command = operations[0]["accepted"] if operations else None
         noticed = [when(event["time"]) for event in events if event["kind"] in NOTICED and when(event["time"]) >= self.began]
         if noticed:
             measured.noticed = min(noticed) - self.began
         serving = [when(event["time"]) for event in events if event["kind"] == "Serving" and when(event["time"]) >= self.began]
         if serving and operations:
             measured.serving = serving[-1] - self.began
-        if first_command:
-            measured.first = first_command - self.began
-            self.measure_checks(first_command, [when(event["time"]) for event in events if event["kind"] in BACK])
+        observed = self.observed()
+        if operations:
+            measured.first = operations[0]["accepted"] - self.began
+            arrived = [moment for moment, _, _ in observed if moment < operations[0]["accepted"]]
+            if arrived:
+                measured.command = operations[0]["accepted"] - arrived[-1]
+        self.measure_checks(events, operations, observed)
         return measured
 
-    def measure_checks(self, first_command, returns):
-        arrived = [moment for moment, _, _ in self.observed() if moment < first_command]
-        if arrived:
-            self.measured.command = first_command - arrived[-1]
-        back = [moment for moment in returns if self.began <= moment < first_command]
-        if back:
-            # What each task's first answer took. The probe is no cheap Check, and a later answer is news of its own (a raylet that ends itself).
+    def measure_checks(self, events, operations, observed):
+        """Of each node that came back, what each task's first answer took, but for those that wait for an operation, which is no Check's time."""
+        returns = {event["node"]: when(event["time"]) for event in events if event["kind"] in BACK and when(event["time"]) >= self.began}
+        for node, back in returns.items():
             first = {}
-            for moment, task, _ in self.observed():
-                if back[-1] < moment < first_command and not task.startswith("probe@"):
-                    first.setdefault(task, moment)
-            if first:
-                self.measured.checks = max(first.values()) - back[-1]
+            for moment, task, _ in observed:
+                if task.endswith(f"@{node}") and moment >= back:
+                    first.setdefault(task, moment - back)
+            busy = {task for task, took in first.items() if any(holds_up(item, task, back, back + took) for item in operations)}
+            self.answers[node] = {task: took for task, took in first.items() if task not in busy}
+        answers = [(task, took) for first in self.answers.values() for task, took in first.items() if stage_of(task) not in self.excused]
+        self.measured.checks = max((took for task, took in answers if stage_of(task) not in DEAR), default=None)
+        self.measured.dear = max((took for task, took in answers if stage_of(task) in DEAR and stage_of(task) != "probe"), default=None)
+
+    def too_slow(self):
+        """What did not hold of the limits, each with what took the time."""
+        for name, limit in self.limits.items():
+            took = getattr(self.measured, name)
+            if took is None or took < limit:
+                continue
+            slowest = sorted(((took, task) for first in self.answers.values() for task, took in first.items() if stage_of(task) not in DEAR), reverse=True)[:6]
+            detail = f" (after the return: {', '.join(f'{task} {shown(took)}' for took, task in slowest)}; {self.daemons()})" if name == "checks" else ""
+            yield f"{MEANING[name]}: {shown(took)}, not under {shown(limit)}{detail}"
+
+    def daemons(self):
+        """When the daemon that most Checks ask was ready on the nodes that came back, from their return on."""
+        backs = {event["node"]: when(event["time"]) for event in self.noted(*BACK)}
+        told = []
+        for node in self.answers:
+            shown_by = self.fleet.do(node, "systemctl", "show", "docker.service", "--property=ActiveEnterTimestamp", "--timestamp=us+utc", check=False)
+            match = re.search(r"(\d{4}-\d\d-\d\d) (\S+) UTC", shown_by)
+            told.append(f"dockerd on {node} ready {when(f'{match[1]}T{match[2]}Z') - backs[node]:.2f} s after it" if match else f"no dockerd on {node}")
+        return ", ".join(told)
 
     def observed(self):
         """(when it arrived, task, state) of the Checks' answers since the beginning."""
@@ -155,7 +207,5 @@ class Incident:
 
 def said(measured):
     """Of one row, as the lab prints it."""
-    def seconds(value):
-        return "-" if value is None else f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
-    return (f"re-run: {' '.join(measured.rerun) or 'nothing'}; noticed {seconds(measured.noticed)}, last Check {seconds(measured.checks)}, "
-            f"Check to command {seconds(measured.command)}, first command {seconds(measured.first)}, serving {seconds(measured.serving)}")
+    return (f"re-run: {' '.join(measured.rerun) or 'nothing'}; noticed {shown(measured.noticed)}, last cheap Check {shown(measured.checks)}, "
+            f"dear {shown(measured.dear)}, Check to command {shown(measured.command)}, first command {shown(measured.first)}, serving {shown(measured.serving)}")

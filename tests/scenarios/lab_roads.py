@@ -5,30 +5,61 @@
 
 lab.py is the rollout by static tgz, archive and ModelScope. Exit status 3: this machine cannot boot nodes.
 """
+import base64
 import hashlib
 import json
 import os
 import sys
+import urllib.request
 from pathlib import Path
 
 import checks as check
 from lab import in_the_lab, options_of
-from scenario import DIRECT, LabFleet
+from scenario import DIRECT, NAME as ROLLOUT, TREE, LabFleet
+
+sys.path.append(str(TREE / "tests"))
+from parts import registry  # noqa: E402
+from real import secrets  # noqa: E402
 
 ORIGIN = "http://198.18.77.1:8000"
 REGISTRY, NAME = "198.18.77.1:5000/ascend/vllm-ascend", "quay.io/ascend/vllm-ascend:v0.9.1"
 MODEL = "Qwen3-235B-A22B"
 
 
+HUB_TOKEN, TOKEN_FILE = "hub-token-of-the-lab-5d20c4", "/root/hub-token"
+# As the operator wrote them, and as Docker's login files and headers have the login.
+SECRETS = (HUB_TOKEN, registry.PASSWORD, base64.b64encode(f"{registry.USER}:{registry.PASSWORD}".encode()).decode())
+
+
 class RpmFleet(LabFleet):
     system = "openeuler"
     roads = ("packages", "registry", "huggingFace")
 
+    def up(self):
+        super().up()
+        for node in self.node_names:
+            file = self.root(node) / TOKEN_FILE[1:]
+            file.touch(0o600)
+            file.write_text(f"{HUB_TOKEN}\n", encoding="utf-8")
+        for path in ("/api/models/*", "*/resolve/*"):
+            body = json.dumps({"path": path, "fault": "login", "token": HUB_TOKEN, "times": 0}).encode()
+            with DIRECT.open(urllib.request.Request(f"{ORIGIN}/_control/faults", body, method="POST"), timeout=20):
+                pass
+
+    def spec(self, *arguments):
+        """With the hub's token, without which this hub gives nothing."""
+        endpoint = f"          endpoint: {ORIGIN}\n"
+        return super().spec(*arguments).replace(endpoint, f"{endpoint}          tokenFile: {TOKEN_FILE}\n")
+
+
+def requests():
+    """What the origin was asked for since it is up."""
+    with DIRECT.open(f"{ORIGIN}/_control/requests", timeout=20) as answer:
+        return json.load(answer)["requests"]
+
 
 def asked():
-    """Every path that the origin was asked for since it is up."""
-    with DIRECT.open(f"{ORIGIN}/_control/requests", timeout=20) as answer:
-        return [request["path"] for request in json.load(answer)["requests"]]
+    return [request["path"] for request in requests()]
 
 
 def by_dnf(fleet, checks):
@@ -78,8 +109,32 @@ def by_hugging_face(fleet, checks):
     checks.that("ModelScope was never asked", not foreign, foreign)
 
 
+def secrets_stay_secret(fleet, checks, watch):
+    """The hub's token and the registry's password are where the operator wrote them, and nowhere else."""
+    telling = watch.telling(SECRETS)
+    checks.that("no program had a secret in its arguments", len(watch.argvs) > 100 and not telling, telling, f"{len(watch.argvs)} programs started")
+    for node in fleet.node_names:
+        # The store, its backups, the journals and states of both programs; what they and dockerd logged.
+        folders = ("var/lib/npufleet", "etc/npufleet", "var/log", "tmp", "run", "data2", "var/lib/docker/containers", "var/lib/docker/image")
+        paths = [path for path in (fleet.root(node) / folder for folder in folders) if path.exists()]
+        stored = [path for path in paths if path.name == "npufleet"]
+        kept = secrets.holding(SECRETS, *paths)
+        checks.that(f"{node}: no secret in what the programs keep and log", stored and not kept, kept, f"{len(paths)} folders")
+        journal = fleet.do(node, "journalctl", "--no-pager", "--quiet", "--output=cat")
+        checks.that(f"{node}: nor in its journal", journal and not any(secret in journal for secret in SECRETS), f"{len(journal)} characters")
+    for command in (("events", ROLLOUT, "-o", "json"), ("status", ROLLOUT, "-o", "json"), ("history", ROLLOUT, "-o", "json")):
+        said = fleet.ctl("rollout", *command, check=0).stdout
+        checks.that(f"nor in what ctl rollout {command[0]} prints", said and not any(secret in said for secret in SECRETS), said[:300])
+    sent = [item for item in requests() if item.get("authorization")]
+    checks.that("the token was sent to the hub, and only there", sent and all("/resolve/" in item["path"] or item["path"].startswith("/api/models/")
+                                                                            for item in sent), sent[:3], f"{len(sent)} requests")
+
+
 def roll_out(fleet, checks):
-    if check.first_rollout(fleet, checks):
+    with secrets.Watch() as watch:
+        served = check.first_rollout(fleet, checks)
+    if served:
+        secrets_stay_secret(fleet, checks, watch)
         by_dnf(fleet, checks)
         by_registry(fleet, checks)
         by_hugging_face(fleet, checks)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The rollout without root, on doubled machines: local.py --build BUILD_DIR [--keep]"""
 import argparse
+import json
+import re
 import shutil
 import sys
 import tempfile
@@ -11,7 +13,7 @@ import access
 import checks as check
 import faults
 from operator_commands import operator_commands
-from scenario import Checks, Failed, LocalFleet
+from scenario import Checks, Failed, LocalFleet, until
 
 
 def with_fleet(build, checks, name, action, keep, nodes=2):
@@ -42,6 +44,43 @@ def with_fleet(build, checks, name, action, keep, nodes=2):
             shutil.rmtree(state, ignore_errors=True)
 
 
+def first_plan(fleet, checks):
+    """`plan --commands` on bare nodes: the runbook for both of them, the server's line for the image's version, and no secret."""
+    secret = "hunter2-of-the-plan"
+
+    def with_engine(environment, *extra):
+        return fleet.spec().replace("    environment:\n      VLLM_USE_V1", f"    extraArgs: {json.dumps(extra)}\n    environment:\n"
+                                    f"      {environment}\n      VLLM_USE_V1", 1)
+
+    def plan(text, status=0):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            done = fleet.ctl("rollout", "plan", "-f", file.name, "--commands", check=status)
+        return done.stdout + done.stderr
+    refused = plan(with_engine(f"HF_TOKEN: {secret}", "--api-key", secret), 2)
+    checks.that("a spec with secrets is refused, by name and not by value", "--api-key looks like a secret" in refused and '["HF_TOKEN"]' in refused
+                and secret not in refused, refused)
+    # A proxy's password stands where no name tells it.
+    spec = with_engine(f"HTTPS_PROXY: http://me:{secret}@proxy:3128", "--Npu-memory-utilization", "0.8")
+    before = fleet.all_operations()
+    said = plan(spec)
+    for node in fleet.node_names:
+        lines = said.partition(f"# ===== on {node} =====")[2].partition("# =====")[0]
+        wanted = ("npu-smi info", "--full --quiet", "docker version", "--install", "docker load -i", "modelscope download --model", "docker run -itd",
+                  "ray start --head" if node == fleet.node_names[0] else "ray start --address=")
+        missing = [words for words in wanted if words not in lines]
+        checks.that(f"{node}: the first plan prints each step of the runbook", not missing, f"{missing} is not in\n{lines}", f"{len(lines.splitlines())} lines")
+    checks.that("it prints no secret", secret in spec and secret not in said and "HTTPS_PROXY='http://********@proxy:3128'" in said, said)
+    checks.that("the server's line has what vLLM has for a foreign name, with a note", "--gpu-memory-utilization 0.8" in said
+                and "# --Npu-memory-utilization became --gpu-memory-utilization 0.8" in said, said)
+    checks.that("of 0.9.1 all of the runbook's options stay", "--enable-reasoning \\" in said and "VLLM_USE_V1=0" in said, said)
+    newer = plan(re.sub(r"(  image:\n    name: \S+:)\S+", r"\1v0.11.0rc1", spec, count=1))
+    checks.that("of 0.11.0 they do not, and it says so", "# --enable-reasoning dropped: vLLM 0.11.0rc1" in newer and "VLLM_USE_V1=0 dropped" in newer
+                and "--enable-reasoning \\" not in newer, newer)
+    checks.that("a plan starts nothing", fleet.all_operations() == before, fleet.all_operations())
+
+
 def save_logs(fleet):
     for log in [*fleet.state.glob("log/*.log"), *fleet.state.glob("node-*/var/log/*.log")]:
         print(f"# --- the end of {log}", flush=True)
@@ -58,6 +97,8 @@ def main():
     checks = Checks()
 
     def rollout(fleet):
+        checks.run("both nodes are there for the first plan", lambda: until(lambda: all(fleet.boot_ids().get(name) for name in fleet.node_names), 30, "them"))
+        first_plan(fleet, checks)
         if check.first_rollout(fleet, checks):
             check.second_apply(fleet, checks)
             check.bad_spec(fleet, checks)

@@ -2,9 +2,10 @@
 import json
 import tempfile
 import time
+from collections import Counter
 
 from checks import completions, first_rollout, stage
-from scenario import Failed, NAME, seconds_of, until
+from scenario import FINAL, Failed, NAME, seconds_of, until
 
 
 def operator_commands(fleet, checks):
@@ -13,6 +14,8 @@ def operator_commands(fleet, checks):
     unchanged_apply(fleet, checks)
     commands(fleet, checks)
     undo(fleet, checks)
+    pause_and_resume(fleet, checks)
+    restart_from(fleet, checks)
     a_node_that_is_gone(fleet, checks)
     fleet_commands(fleet, checks)
 
@@ -37,7 +40,7 @@ def commands(fleet, checks):
         file.write(fleet.spec())
         file.flush()
         done = fleet.ctl("rollout", "plan", "-f", file.name, "--commands", check=0)
-    skipped = done.stdout.count(": skipped: as wanted (")
+    skipped = done.stdout.count(": skipped: as wanted (") + done.stdout.count(": skipped: left as it is (")
     checks.that("plan --commands skips what is as wanted, and says it", skipped == len(fleet.tasks()), done.stdout[-2000:], f"{skipped} tasks")
 
 
@@ -59,6 +62,70 @@ def undo(fleet, checks):
     checks.that("undo is a new revision with the spec of the first", len(history) == 3 and history[0]["deployment"] == history[2]["deployment"],
                 f"{len(history)} revisions")
     completions(fleet, checks, "tokens come after undo")
+
+
+def new_operations(fleet, known):
+    """[(task, action)] of all nodes since `known` (all_operations), oldest first."""
+    found = [item for node, items in fleet.all_operations().items() for item in items[len(known[node]):]]
+    return [(item["task"], item["action"]) for item in sorted(found, key=lambda item: item["accepted"])]
+
+
+def pause_and_resume(fleet, checks):
+    """In the middle of a restart of Ray: what is under way ends, nothing new is started, and it goes on where it was."""
+    known = fleet.all_operations()
+    wanted = {("ray-head@node-a", "APPLY"), *((f"ray-worker@{node}", "APPLY") for node in fleet.node_names[1:]), ("serve@node-a", "APPLY")}
+
+    def pause():
+        fleet.ctl("rollout", "restart", NAME, "--from", "ray-head", check=0)
+        until(lambda: new_operations(fleet, known), 60, "the first operation of the restart", period=0.01)
+        fleet.ctl("rollout", "pause", NAME, check=0)
+        until(lambda: all(item["state"] in FINAL for items in fleet.all_operations().values() for item in items), 60, "what is under way to end")
+        before = new_operations(fleet, known)
+        time.sleep(3)  # time in which it would start something
+        if (after := new_operations(fleet, known)) != before:
+            raise Failed(f"started while it is paused: {after[len(before):]}")
+        if (phase := fleet.rollout()["phase"]) != "PAUSED":
+            raise Failed(f"status says {phase}")
+        if not wanted - set(before):
+            raise Failed("all of it was done before the pause came")
+        return f"only {', '.join(f'{action.lower()} of {task}' for task, action in before)} came to an end"
+    checks.run("a pause in the middle of a restart lets what is under way end, and starts nothing", pause)
+
+    def resume():
+        fleet.ctl("rollout", "resume", NAME, "--wait", "--timeout", "120s", timeout=150, check=0)
+        fleet.wait_serving(60)
+        ran = Counter(new_operations(fleet, known))
+        applied = {key: times for key, times in ran.items() if key[1] == "APPLY" and stage(key[0]) != "probe"}
+        if set(applied) != wanted or set(ran.values()) != {1}:
+            raise Failed(f"pause and resume together ran {dict(ran)}")
+        return f"{sum(ran.values())} operations in all, each once"
+    if checks.run("resume goes on from there, and does nothing twice", resume):
+        completions(fleet, checks, "tokens come after resume")
+
+
+def restart_from(fleet, checks):
+    """In the middle of a change: that stage and what stands on it, each once more, and nothing beside it."""
+    known = fleet.all_operations()
+    before = fleet.tokens()
+
+    def restart():
+        fleet.apply(fleet.spec().replace("    blockSize: 128", "    blockSize: 64", 1))
+        until(lambda: new_operations(fleet, known), 60, "the first operation of the change", period=0.01)
+        fleet.ctl("rollout", "restart", NAME, "--from", "container@node-b", "--wait", "--timeout", "120s", timeout=150, check=0)
+        fleet.wait_serving(60)
+        applied = {task for task, action in new_operations(fleet, known) if action == "APPLY"}
+        expected = {"container@node-b", "ray-worker@node-b", "serve@node-a"}
+        if applied != expected:
+            raise Failed(f"run again: {sorted(applied)}")
+        outside = {task for task, action in new_operations(fleet, known) if action == "STOP"} - expected
+        if outside:
+            raise Failed(f"stopped beside it: {sorted(outside)}")
+        now = fleet.tokens()
+        if wrong := [task for task in before if (now[task] != before[task]) != (task in expected) and stage(task) != "probe"]:
+            raise Failed(f"not as it should be: {[(task, before[task], now[task]) for task in wrong]}")
+        return ", ".join(sorted(applied))
+    if checks.run("restart --from a stage in the middle of a change runs exactly that and what stands on it", restart):
+        completions(fleet, checks, "tokens come after the restart")
 
 
 def a_node_that_is_gone(fleet, checks, node="node-d"):
@@ -85,6 +152,7 @@ def fleet_commands(fleet, checks):
     checks.that("a node that is used is not removed", refused.returncode == 1 and "is used by rollout" in refused.stderr, refused.stderr, refused.stderr.strip())
     spec = fleet.ctl("spec", "init", check=0).stdout
     checks.that("spec init asks the fleet", all(name in spec for name in fleet.node_names), spec[:500])
+    checks.that("and knows the interface of each node's address", spec.count("      nic: lo\n") == len(fleet.node_names), spec[:1500])
     fleet.ctl("rollout", "delete", NAME, "--wait", "--timeout", "120s", timeout=150, check=0)
     removed = fleet.ctl("node", "remove", "node-d", check=0).stdout
     nodes = json.loads(fleet.ctl("node", "list", "-o", "json", check=0).stdout)["nodes"]

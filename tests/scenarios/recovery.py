@@ -2,7 +2,8 @@
 """What breaks, and what is re-run: recovery.py --build BUILD_DIR [ROW…] [--all] [--rounds N] [--here] [--keep]
 
 Boots the lab, rolls out once, and then makes each event of the table happen to the fleet that serves. Of each it prints what was re-run,
-from the agents' journals, and the times. A row fails when anything else was re-run than its table says.
+from the agents' journals, and the times. A row fails when anything else was re-run than its table says, or when a time is over what the
+product promises (incident.py: LIMITS).
 
   ROW…        only these (names as --list prints them)
   --all       the long ones, too (a cable that is cut for five minutes)
@@ -24,16 +25,18 @@ from pathlib import Path
 import checks as check
 import recovery_artifacts as artifacts
 import recovery_changes as changes
+import recovery_chips as chips
 import recovery_nodes as nodes
 import recovery_processes as processes
 import recovery_program as program
-from incident import said
+from incident import said, when
 from lab import save_logs
-from scenario import Checks, Failed, LabFleet
+from scenario import Checks, Failed, LabFleet, until
 
 ROWS = {
     "worker-reboot": nodes.worker_reboot,
     "worker-powercut": nodes.worker_powercut,
+    "worker-dead": nodes.worker_dead,
     "head-reboot": nodes.head_reboot,
     "both-powercut": nodes.both_powercut,
     "worker-container": processes.worker_container,
@@ -59,15 +62,18 @@ ROWS = {
     "model-changed": artifacts.model_changed,
     "origin-down": artifacts.origin_down,
     "origin-fails": artifacts.origin_fails,
-    "chip-restart": artifacts.chip_restart,
-    "chip-reset": artifacts.chip_reset,
-    "chip-replace": artifacts.chip_replace,
-    "chip-vanishes": artifacts.chip_vanishes,
-    "chips-settle": artifacts.chips_settle,
-    "chips-settle-3min": artifacts.chips_settle_three_minutes,
+    "chip-goes-on": chips.chip_goes_on,
+    "chip-restart": chips.chip_restart,
+    "chip-reset": chips.chip_reset,
+    "chip-reboot": chips.chip_reboot,
+    "chip-replace": chips.chip_replace,
+    "chip-vanishes": chips.chip_vanishes,
+    "chips-settle": chips.chips_settle,
+    "chips-settle-3min": chips.chips_settle_three_minutes,
     "server-flag": changes.server_flag,
     "image-tag": changes.image_tag,
     "nic": changes.nic_changed,
+    "driver-version": changes.driver_version,
     "driver-torn": changes.driver_torn,
     "docker-by-hand": changes.docker_by_hand,
     "operators-at-once": changes.operators_at_once,
@@ -79,21 +85,35 @@ REAL = ("worker-reboot", "head-reboot", "cut-2min")
 QUICK_PROBE = (("    deadline: 2m\n", "    deadline: 5s\n"), ("    period: 1m\n", "    period: 5s\n"))
 
 
+def calm(fleet):
+    """A row that failed half way has left something under way: the next one begins when it is over."""
+    def is_over():
+        rollout = fleet.is_serving()
+        return rollout and all(node.get("connected") for node in fleet.nodes().values()) and time.time() - max(begun, when(rollout["servingTime"])) > 15
+    begun = time.time()
+    try:
+        until(is_over, 240, "the fleet to serve after a row that failed", period=1)
+    except Failed as error:
+        print(f"# {error}", flush=True)
+
+
 def row(fleet, checks, name, record):
     begun = time.monotonic()
     try:
         fleet.wait_serving(60)
         incident, expected = ROWS[name](fleet)
         measured = incident.conclude()
+        fleet.well()
+        slow = list(incident.too_slow())
     except (Failed, OSError, KeyError, ValueError) as error:
         checks.not_ok(name, str(error) if isinstance(error, Failed) else traceback.format_exc())
-        return
+        return calm(fleet)
     record.append(asdict(measured))
     # A probe is its own Check: only one that has failed is an operation.
     unexpected, missing = set(measured.rerun) - expected, expected - set(measured.rerun) - {"probe@node-a"}
     outside = set(measured.stopped) - expected
     why = "; ".join(text for text in (f"re-run beside it: {sorted(unexpected)}" if unexpected else "", f"not re-run: {sorted(missing)}" if missing else "",
-                                      f"stopped beside it: {sorted(outside)}" if outside else "") if text)
+                                      f"stopped beside it: {sorted(outside)}" if outside else "", *slow) if text)
     checks.that(name, not why, f"{why}\n{said(measured)}", f"{time.monotonic() - begun:.0f} s; {said(measured)}")
 
 

@@ -1,9 +1,10 @@
-"""Files that are damaged, origins that fail, and chips that fail."""
+"""Files that are damaged, and origins that fail."""
 import hashlib
 import json
-import time
+import re
+import threading
 
-from incident import HEAD, Incident, REBOOT_WORKER, SERVE, WORKER
+from incident import Incident, WORKER
 from scenario import DIRECT, Failed, until
 from parts import origin
 from parts.layout import ORIGIN_URL
@@ -18,15 +19,69 @@ ORIGIN_FAULTS = {
     "is slow": ("slow", "bytes_per_second=300000"),
     "does not answer": ("hang", "seconds=3"),
 }
+CUT_AT = 100000  # where `cuts` does
 
 
 def digest(fleet, node, path):
     return hashlib.sha256((fleet.root(node) / path.lstrip("/")).read_bytes()).hexdigest()
 
 
-def asked():
+def requests():
+    """What the origin was asked, oldest first, its own endpoint aside."""
     with DIRECT.open(f"{ORIGIN_URL}/_control/requests", timeout=10) as answer:
-        return [request["path"] for request in json.load(answer)["requests"] if not request["path"].startswith("/_control")]
+        return [request for request in json.load(answer)["requests"] if not request["path"].startswith("/_control")]
+
+
+def faults_left():
+    with DIRECT.open(f"{ORIGIN_URL}/_control/faults", timeout=10) as answer:
+        return json.load(answer)["faults"]
+
+
+class Installed(threading.Thread):
+    """Looks again and again at a file: what it held."""
+
+    def __init__(self, fleet, node, path):
+        super().__init__(daemon=True)
+        self.file, self.ended, self.digests = fleet.root(node) / path.lstrip("/"), threading.Event(), set()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
+
+    def run(self):
+        while not self.ended.wait(0.02):
+            try:
+                self.digests.add(hashlib.sha256(self.file.read_bytes()).hexdigest())
+            except OSError:
+                self.digests.add("no file")
+
+
+def was_hit(fault, answers, left):
+    """What the origin itself says of the answers it gave for the file, with this fault set once. Raises if the fault met nobody."""
+    if left:
+        raise Failed(f"the origin still waits for somebody to meet its fault {left}")
+    kind, values = fault[0], dict(item.split("=") for item in fault[1:])
+    first, others = answers[0], answers[1:]
+    good = others and any(item["status"] in (200, 206) for item in others)
+    if kind == "cut":
+        # What had come is kept: the rest is asked for by Range.
+        resumed = [item for item in others if item["range"] and item["status"] == 206]
+        begins = [int(re.match(r"bytes=(\d+)-", item["range"])[1]) for item in resumed]
+        holds = 0 < first["sent"] <= CUT_AT and begins and 0 < begins[0] <= CUT_AT
+    elif kind == "status":
+        holds = first["status"] == int(values["status"]) and good and others[0]["time"] - first["time"] >= float(values.get("retry_after", 0))
+    elif kind == "wrong":
+        holds = first["status"] in (200, 206) and good
+    elif kind == "hang":
+        holds = first["status"] == 0 and good
+    else:
+        holds = first["status"] in (200, 206) and first["sent"] > 0
+    if not holds:
+        raise Failed(f"{fault}: the origin's answers: {answers}")
 
 
 def look_again(fleet):
@@ -40,21 +95,28 @@ SCRIBBLE = ("dd", "if=/dev/urandom", f"of={SHARD}", "bs=1000", "count=1", "seek=
 
 def damaged(fleet, row, event, damage=TRUNCATE, fault=None):
     """A shard of the worker's model is damaged: it alone is fetched again, on that node, and nothing else is touched."""
-    good, requests = digest(fleet, WORKER, SHARD), len(asked())
+    good, asked = digest(fleet, WORKER, SHARD), len(requests())
     incident = Incident(fleet, row, event)
     fleet.do(WORKER, *damage)
+    broken = digest(fleet, WORKER, SHARD)
     if fault:
         fleet.lab("fault", "origin", "*model-00001-of-00002.safetensors*", *fault)
     try:
-        incident.begin(lambda: look_again(fleet))
-        incident.wait_recovered()
+        with Installed(fleet, WORKER, SHARD) as installed:
+            incident.begin(lambda: look_again(fleet))
+            incident.wait_recovered()
+        left = faults_left()
     finally:
         fleet.lab("fault", "origin", "--clear")
     if digest(fleet, WORKER, SHARD) != good:
         raise Failed("the file is not what it was")
-    others = [path for path in asked()[requests:] if path.endswith(".safetensors") and "model-00001" not in path]
-    if others:
+    if wrong := installed.digests - {good, broken, "no file"}:
+        raise Failed(f"other bytes were in the place of the file: {wrong}")
+    new = [request for request in requests()[asked:] if ".safetensors" in request["path"]]
+    if others := [request["path"] for request in new if "model-00001" not in request["path"]]:
         raise Failed(f"fetched beside it: {others}")
+    if fault:
+        was_hit(fault, new, left)
     return incident, {"model@node-b"}
 
 
@@ -74,7 +136,7 @@ def origin_down(fleet):
     try:
         incident.begin(lambda: look_again(fleet))
         task = until(lambda: (found := fleet.tasks()["model@node-b"]).get("retryTime") and found, 60, "the download to have failed, with a time for the next try")
-        fleet.chat(timeout=60)
+        fleet.well()
         incident.measured.remark = f"status: {task['reason'][:120]}"
     finally:
         origin.up()
@@ -89,99 +151,3 @@ def origin_fails(fleet):
         if ran != expected:
             raise Failed(f"origin {name}: re-run {ran}")
     return incident, expected
-
-
-# --- chips
-
-def chip_fault(fleet, row, event, code):
-    """A code is shown and disturbs nothing; then the server dies."""
-    fleet.lab("fault", WORKER, "chip.1.codes", code)
-    incident = Incident(fleet, row, event)
-    until(lambda: code[2:] in fleet.tasks()["npu@node-b"].get("reason", "").upper(), 60, "`ctl rollout status` to show the code")
-    incident.measured.remark = f"status: {fleet.tasks()['npu@node-b']['reason'][:160]}"
-    if early := incident.operations():
-        raise Failed(f"done for a code alone: {early}")
-    fleet.chat(timeout=60)
-    return incident.begin(lambda: fleet.do(HEAD, "kill", "-KILL", fleet.tokens()["serve@node-a"].split("@")[0]))
-
-
-def clearing(row):
-    """The row, and no fault left behind it."""
-    def wrapped(fleet):
-        try:
-            return row(fleet)
-        finally:
-            fleet.lab("fault", WORKER, "--clear")
-    return wrapped
-
-
-@clearing
-def chip_restart(fleet):
-    incident = chip_fault(fleet, "chip fault: restart", "a chip shows a fault whose class is a restart of the server, which then dies", "0x80E01801")
-    return incident.wait_recovered(), SERVE
-
-
-@clearing
-def chip_reset(fleet):
-    incident = chip_fault(fleet, "chip fault: reset", "a chip shows a fault whose class is a reset, then the server dies", "0x80E18005")
-    return incident.wait_recovered(), {"npu@node-b", *SERVE}
-
-
-@clearing
-def chip_replace(fleet):
-    """It stops, naming node and chip, and starts nothing; with another chip it goes on by itself."""
-    incident = chip_fault(fleet, "chip fault: replace", "a chip shows a fault whose class is its replacement, then the server dies; later the chip is replaced", "0x80E18402")
-    until(lambda: incident.noted("TaskLost"), 30, "the server's death to be noticed")
-    time.sleep(15)  # time in which a loop would start something
-    if started := [item["task"] for item in incident.operations() if item["action"] == "APPLY"]:
-        raise Failed(f"started on a broken chip: {started}")
-    rollout = fleet.rollout()
-    failure = fleet.tasks()["npu@node-b"].get("failure", {})
-    if rollout["phase"] != "FAILED" or failure.get("class") != "HARDWARE" or not all(word in failure["symptom"] for word in ("node-b", "chip 1", "80E18402")):
-        raise Failed(f"{rollout['phase']}, not a failure of the hardware that names node, chip and code: {failure}")
-    incident.measured.remark = f"{failure['class']}: {failure['symptom']}"
-    fleet.lab("fault", WORKER, "--clear")
-    until(lambda: fleet.rollout()["phase"] == "SERVING", 120, "the rollout to go on with another chip")
-    return incident, SERVE
-
-
-@clearing
-def chip_vanishes(fleet):
-    """Shown while it serves, nothing is done for it; when the server dies it stops; the chip comes back."""
-    incident = Incident(fleet, "chip vanishes", "a chip is no longer listed; 30 s later the server dies, then the chip is back")
-    incident.begin(lambda: fleet.lab("fault", WORKER, "chip.1.missing", "true"))
-    until(lambda: fleet.tasks()["npu@node-b"].get("state") not in ("CURRENT",), 90, "the missing chip to be shown")
-    shown = time.time() - incident.began
-    fleet.chat(timeout=60)
-    if early := incident.operations():
-        raise Failed(f"done for a chip that is missing while it serves: {early}")
-    fleet.do(HEAD, "kill", "-KILL", fleet.tokens()["serve@node-a"].split("@")[0])
-    until(lambda: incident.noted("TaskLost"), 30, "the server's death to be noticed")
-    time.sleep(15)  # time in which a loop would start something
-    if started := [item["task"] for item in incident.operations() if item["action"] == "APPLY"]:
-        raise Failed(f"started without the chip: {started}")
-    incident.measured.remark = f"shown after {shown:.0f} s: {fleet.tasks()['npu@node-b']['reason'][:120]}"
-    fleet.lab("fault", WORKER, "--clear")
-    until(lambda: fleet.rollout()["phase"] == "SERVING", 120, "the rollout to go on with the chip")
-    return incident, SERVE
-
-
-def chips_settle(fleet):
-    return chips_settle_for(20)(fleet)
-
-
-def chips_settle_three_minutes(fleet):
-    return chips_settle_for(180)(fleet)
-
-
-def chips_settle_for(seconds):
-    """After a reboot the chips answer -8005 for a while: nothing is reinstalled, and `status` says what is awaited."""
-    @clearing
-    def row(fleet):
-        fleet.lab("fault", WORKER, "npu-smi.settle_seconds", str(seconds))
-        incident = Incident(fleet, f"-8005 for {seconds} s", f"the worker reboots, and its chips answer -8005 for {seconds} s").begin(
-            lambda: fleet.do(WORKER, "systemctl", "--no-block", "reboot"))
-        reason = until(lambda: "8005" in (why := fleet.tasks()["npu@node-b"].get("reason", "")) and why, 60, "`status` to name -8005")
-        incident.measured.remark = f"status: {reason}"
-        return incident.wait_recovered(240 + seconds), REBOOT_WORKER
-    return row

@@ -2,14 +2,21 @@
 import json
 import os
 import re
+import tarfile
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from incident import HEAD, Incident, ON_HEAD, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER
+from recovery_artifacts import faults_left, requests
+from recovery_client import Client
 from scenario import Failed, NAME, until, with_image
 
 SUMS = os.path.join(os.environ.get("NPUFLEET_CACHE", "/var/cache/npufleet"), "origin/SHA256SUMS")
-OTHER_IMAGE = "quay.io/ascend/vllm-ascend:v0.8.4rc2-openeuler"
+OTHER_IMAGE, OTHER_ARCHIVE = "quay.io/ascend/vllm-ascend:v0.8.4rc2-openeuler", "images/vllm-ascend-0.8.4rc2.tar.gz"
+ARTIFACTS = "/var/lib/npufleet/agent/artifacts"
+MARKS = "/var/lib/npufleet/agent/marks"
+INSTALLER = r"Ascend-hdk-910b-npu-(driver|firmware)\S*\.run"
+OUTAGE_SLACK = 3  # seconds
 DRIVER, FIRMWARE = ("25.2.0", "7.7.0.6.236")
 
 
@@ -20,21 +27,34 @@ def plan(fleet, spec):
         return json.loads(fleet.ctl("rollout", "plan", "-f", file.name, "-o", "json").stdout)
 
 
-def changed(fleet, row, event, spec, expected):
-    """`plan` says first what an apply then does. Afterwards the former revision serves again."""
+def changed(fleet, row, event, spec, expected, back=None):
+    """`plan` says first what an apply then does; the old server answers until it is stopped. Afterwards the former revision serves again."""
     planned = plan(fleet, spec)
     foreseen = {step["task"] for step in planned["steps"] if step["action"] == "APPLY"}
-    incident = Incident(fleet, row, event).begin(lambda: fleet.apply(spec))
-    incident.wait_recovered(400)
+    incident = Incident(fleet, row, event)
+    with Client(fleet) as client:
+        incident.begin(lambda: fleet.apply(spec))
+        incident.wait_recovered(400)
     measured = incident.conclude()
+    measured.planned, measured.outage = float(planned.get("outage", "0s").rstrip("s")), incident.outage()
+    answers = client.served_until(incident.disturbances()[0], incident.began)
+    measured.remark = f"as `plan` said, with an outage of about {measured.planned:.0f} s; it was {measured.outage:.0f} s; {answers} answers of the old server"
+    (back or go_back)(fleet)
     # A probe is its own Check: a plan need not name it.
-    wrong = foreseen ^ set(measured.rerun) - {"probe@node-a"}
-    outage = float(planned.get("outage", "0s").rstrip("s"))
-    measured.remark = f"as `plan` said, with an outage of about {outage:.0f} s; it was {incident.outage():.0f} s"
-    Incident(fleet, "", "").begin(lambda: fleet.apply(fleet.spec())).wait_recovered(400)
-    if wrong:
+    if foreseen ^ set(measured.rerun) - {"probe@node-a"}:
         raise Failed(f"plan named {sorted(foreseen)}, and {measured.rerun} was run")
+    if not outage_foretold(measured.planned, measured.outage):
+        raise Failed(f"plan named an outage of {measured.planned:.1f} s, and it was {measured.outage:.1f} s")
     return incident, expected
+
+
+def go_back(fleet):
+    Incident(fleet, "", "").begin(lambda: fleet.apply(fleet.spec())).wait_recovered(400)
+
+
+def outage_foretold(planned, measured):
+    """Within a factor of two, or of a few seconds where that is less."""
+    return planned > 0 and measured > 0 and (planned / 2 <= measured <= planned * 2 or abs(planned - measured) <= OUTAGE_SLACK)
 
 
 def server_flag(fleet):
@@ -43,10 +63,36 @@ def server_flag(fleet):
 
 
 def image_tag(fleet):
+    """The archive's origin says 503 to each node and then sends wrong bytes to each; what is loaded in the end is what the spec names."""
     for node in (HEAD, WORKER):  # of a round before: what is there is not fetched
         fleet.do(node, "docker", "rmi", "--force", OTHER_IMAGE, check=False)
-    spec = with_image(fleet.spec(), OTHER_IMAGE, "images/vllm-ascend-0.8.4rc2.tar.gz", SUMS)
-    return changed(fleet, "image tag changed", "another image tag", spec, {"image@node-a", "image@node-b", *REBOOT_HEAD, *REBOOT_WORKER})
+    spec, asked = with_image(fleet.spec(), OTHER_IMAGE, OTHER_ARCHIVE, SUMS), len(requests())
+    for fault in (("status", "status=503"), ("wrong",)):
+        fleet.lab("fault", "origin", f"*{OTHER_ARCHIVE}*", *fault, "--times", "2")
+    loaded = {}
+
+    def back(fleet):
+        loaded.update({node: fleet.do(node, "docker", "image", "inspect", "--format", "{{.Id}}", OTHER_IMAGE) for node in (HEAD, WORKER)})
+        go_back(fleet)
+    try:
+        incident, expected = changed(fleet, "image tag changed", "another image tag, from an origin that first says 503 and then sends wrong bytes", spec,
+                                     {"image@node-a", "image@node-b", *REBOOT_HEAD, *REBOOT_WORKER}, back)
+        left = faults_left()
+    finally:
+        fleet.lab("fault", "origin", "--clear")
+    statuses = [item["status"] for item in requests()[asked:] if OTHER_ARCHIVE in item["path"]]
+    if left or statuses.count(503) != 2 or len(statuses) < 6:
+        raise Failed(f"not each fault was met: the origin answered {statuses}, and waits with {left}")
+    if set(loaded.values()) != {wanted := image_in(OTHER_ARCHIVE)}:
+        raise Failed(f"loaded was {loaded}, and the archive holds {wanted}")
+    return incident, expected
+
+
+def image_in(archive):
+    """The id of the image in an archive of the origin, which is its configuration's digest."""
+    with tarfile.open(os.path.join(os.path.dirname(SUMS), archive)) as file:
+        configuration = json.load(file.extractfile("manifest.json"))[0]["Config"]
+    return "sha256:" + os.path.basename(configuration).removesuffix(".json")
 
 
 def driver_spec(fleet):
@@ -65,29 +111,100 @@ def driver_spec(fleet):
     return re.sub(r"firmwareVersion: \S+", f"firmwareVersion: {FIRMWARE}", spec)
 
 
-def driver_torn(fleet):
-    """Another driver in the spec; the worker loses its power in the middle of the installer: that installer again, and a reboot."""
-    fleet.lab("fault", WORKER, "firmware", "slow:6")
-    try:
-        incident = Incident(fleet, "installer killed half way", "another driver in the spec; the worker loses its power in its installer")
-        incident.begin(lambda: fleet.apply(driver_spec(fleet)))
-        until(lambda: fleet.tasks()["driver@node-b"].get("state") == "RUNNING", 120, "the installer to run", period=0.05)
-        until(lambda: fleet.do(WORKER, "ls", "/var/lib/npufleet/agent/marks", check=False), 60, "the installer's mark", period=0.05)
-        fleet.lab("powercut", WORKER)
-        torn = until(lambda: "torn" in (why := fleet.tasks()["driver@node-b"].get("reason", "") + json.dumps(fleet.ctl("rollout", "events", NAME, "-o", "json").stdout[-6000:]))
-                     and why, 90, "its Check to say torn")
-        incident.measured.remark = "its Check said torn" if torn else ""
-    finally:
-        fleet.lab("fault", WORKER, "--clear")
-    incident.wait_recovered(500)
-    incident.conclude()
-    # An older one is taken only when it is asked for by name.
+def driver_back(fleet):
+    """An older driver is taken only when it is asked for by name."""
     refused = fleet.apply(fleet.spec())
     until(lambda: "would be a downgrade" in fleet.rollout().get("reason", ""), 60, f"the downgrade to be refused: {refused.stdout[-300:]}")
     back = re.sub(r"(    firmwareVersion: \S+\n)", r"\g<1>    allowDowngrade: true\n", fleet.spec())
     fleet.apply(back, "--wait", "--timeout", "500s")
     fleet.apply(fleet.spec(), "--wait", "--timeout", "60s")
-    return incident, {"driver@node-a", "driver@node-b", "reboot@node-a", "reboot@node-b", *REBOOT_HEAD, *REBOOT_WORKER}
+
+
+def forget_fetched(fleet):
+    """Of a round before: what is there is not fetched."""
+    for node in (HEAD, WORKER):
+        fleet.do(node, "sh", "-c", f"rm -f {ARTIFACTS}/*npu-driver_{DRIVER}* {ARTIFACTS}/*npu-firmware_{FIRMWARE}*")
+
+
+INSTALLERS = {"installers@node-a", "installers@node-b"}
+DRIVERS = {"driver@node-a", "driver@node-b", "reboot@node-a", "reboot@node-b", *REBOOT_HEAD, *REBOOT_WORKER}
+
+
+def driver_version(fleet):
+    """The files of both nodes are fetched while the old server answers; then all of it stops, both install and reboot."""
+    forget_fetched(fleet)
+    runs = {node: fleet.installer_runs(node) for node in (HEAD, WORKER)}
+
+    def back(fleet):
+        now = {node: fleet.installer_runs(node) - runs[node] for node in runs}
+        if set(now.values()) != {2}:
+            raise Failed(f"not one run of the driver's and one of the firmware's installer on each node: {now}")
+        driver_back(fleet)
+    incident, expected = changed(fleet, "driver version changed", "another driver and firmware in the spec", driver_spec(fleet), INSTALLERS | DRIVERS, back)
+    fetched_first(incident.operations())
+    return incident, expected
+
+
+def fetched_first(operations):
+    """Each file was there before anything was stopped."""
+    first_stop = next(index for index, item in enumerate(operations) if item["action"] == "STOP")
+    before = {item["task"] for item in operations[:first_stop] if item["state"] == "SUCCEEDED"}
+    if before != INSTALLERS:
+        raise Failed(f"before the first Stop, of {operations[first_stop]['task']}, this was done: {sorted(before)}")
+
+
+def driver_torn(fleet):
+    """Another driver in the spec. The worker loses its power in the middle of its installer: that installer again, and a reboot. The head's agent
+    is killed in the middle of its own: it goes on, and runs once."""
+    forget_fetched(fleet)
+    fleet.lab("fault", WORKER, "firmware", "slow:6")
+    fleet.lab("fault", HEAD, "firmware", "slow:4")
+    runs = {node: fleet.installer_runs(node) for node in (HEAD, WORKER)}
+    try:
+        incident = Incident(fleet, "installer killed half way", "another driver in the spec; the worker loses its power in its installer, the head's agent is killed in its own")
+        incident.begin(lambda: fleet.apply(driver_spec(fleet)))
+        with ThreadPoolExecutor() as pool:
+            killed, torn = pool.submit(kill_agent_in_installer, fleet), pool.submit(cut_power_in_installer, fleet)
+            incident.measured.remark = f"{torn.result()}; {killed.result()}"
+    finally:
+        for node in (HEAD, WORKER):
+            fleet.lab("fault", node, "--clear")
+    incident.wait_recovered(500)
+    incident.conclude()
+    # Driver and firmware once each; on the worker what was torn once more.
+    counted = {node: fleet.installer_runs(node) - runs[node] for node in runs}
+    once = [item["state"] for item in incident.operations() if item["task"] == "driver@node-a"]
+    if counted[HEAD] != 2 or once != ["SUCCEEDED"]:
+        raise Failed(f"the head's installers ran {counted[HEAD]} times, its operations: {once}")
+    if counted[WORKER] not in (3, 4):
+        raise Failed(f"the worker's installers ran {counted[WORKER]} times")
+    driver_back(fleet)
+    return incident, INSTALLERS | DRIVERS
+
+
+def in_installer(fleet, node):
+    """Waits until the node is in the middle of an installer that takes seconds."""
+    until(lambda: fleet.tasks()[f"driver@{node}"].get("state") == "RUNNING", 120, f"the installer of {node} to run", period=0.05)
+    until(lambda: fleet.do(node, "ls", MARKS, check=False), 60, f"the mark of the installer of {node}", period=0.05)
+
+
+def cut_power_in_installer(fleet):
+    in_installer(fleet, WORKER)
+    fleet.lab("powercut", WORKER)
+    until(lambda: "torn" in fleet.tasks()["driver@node-b"].get("reason", "") + json.dumps(fleet.ctl("rollout", "events", NAME, "-o", "json").stdout[-6000:]),
+          90, "its Check to say torn")
+    return "the worker's Check said torn"
+
+
+def kill_agent_in_installer(fleet):
+    in_installer(fleet, HEAD)
+    before = fleet.do(HEAD, "systemctl", "show", "--property=MainPID", "--value", "npufleet-agent.service")
+    fleet.do(HEAD, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", "npufleet-agent.service")
+    goes_on = fleet.do(HEAD, "pgrep", "-f", INSTALLER, check=False)
+    until(lambda: fleet.do(HEAD, "systemctl", "show", "--property=MainPID", "--value", "npufleet-agent.service") not in ("0", before), 30, "another agent")
+    if not goes_on:
+        raise Failed("the installer of the head did not run when its agent was killed, or ended with it")
+    return f"the head's installer went on without its agent (pid {goes_on.split()[0]})"
 
 
 def nic_changed(fleet):

@@ -1,6 +1,6 @@
 """Containers, Ray and the engine that die, lose a rank or hang, and the daemon under them."""
-from incident import CONTAINER, HEAD, Incident, ON_HEAD, ON_WORKER, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER
-from scenario import until
+from incident import CONTAINER, DEATH_TO_COMMAND, HEAD, Incident, ON_HEAD, ON_WORKER, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER
+from scenario import Failed
 
 FAULT = "/tmp/vllm-fault"
 
@@ -14,12 +14,18 @@ def container_pid(fleet, node):
     return fleet.do(node, "docker", "inspect", "--format", "{{.State.Pid}}", CONTAINER)
 
 
+def container_killed(fleet, row, event, node, expected):
+    incident, _ = killed(fleet, row, event, node, container_pid(fleet, node), expected)
+    incident.limits["first"] = DEATH_TO_COMMAND
+    return incident, expected
+
+
 def worker_container(fleet):
-    return killed(fleet, "worker container killed", "the worker's container is killed", WORKER, container_pid(fleet, WORKER), REBOOT_WORKER)
+    return container_killed(fleet, "worker container killed", "the worker's container is killed", WORKER, REBOOT_WORKER)
 
 
 def head_container(fleet):
-    return killed(fleet, "head container killed", "the head's container is killed", HEAD, container_pid(fleet, HEAD), REBOOT_HEAD)
+    return container_killed(fleet, "head container killed", "the head's container is killed", HEAD, REBOOT_HEAD)
 
 
 def raylet(fleet):
@@ -48,6 +54,8 @@ def engine_hangs(fleet):
     try:
         incident.wait_noticed(30)
         health = fleet.do(HEAD, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5", "http://198.18.77.11:8006/health", check=False)
+        if health != "200":
+            raise Failed(f"/health said {health}: it was no hang")
         incident.measured.remark = f"/health said {health} while it was noticed"
     finally:
         end_fault(fleet)

@@ -1,4 +1,5 @@
 """npufleet itself is killed, its disk fills, its database breaks: at any moment, and no effect happens twice."""
+import re
 import ssl
 import time
 import urllib.error
@@ -8,7 +9,7 @@ from collections import Counter
 from checks import each_effect_once
 from incident import HEAD, Incident, SERVE, WORKER, when
 from recovery_artifacts import SHARD, look_again
-from scenario import Failed, until
+from scenario import Failed, NAME, until
 
 AGENT, CONTROLLER = "npufleet-agent.service", "npufleet-controller.service"
 STATE = "/var/lib/npufleet/controller"
@@ -49,6 +50,8 @@ def first_rollout_with_kills(fleet, checks):
         each_effect_once(fleet, checks, "over the kills")
         ended = [item for items in fleet.all_operations().values() for item in items if item["state"] in ("ACCEPTED", "RUNNING")]
         checks.that("each operation has ended", not ended, f"{ended}")
+        checks.that("an agent was killed in the middle of a driver's installer, which went on", kills["agent in driver@node-b"] == 1, f"{dict(kills)}",
+                    f"{fleet.installer_runs(WORKER)} runs of the driver's and the firmware's installer")
         checks.that("at least six kills met what they were meant for", sum(kills.values()) >= 6, f"{dict(kills)}", f"{sum(kills.values())}")
     return holds
 
@@ -56,7 +59,7 @@ def first_rollout_with_kills(fleet, checks):
 def settled(fleet, incident):
     """The event is over, each node has reported again, and it serves."""
     until(fleet.is_serving, 60, "the rollout to serve still")
-    fleet.chat(timeout=60)
+    fleet.well()
     return incident
 
 
@@ -137,16 +140,19 @@ def disk_full(fleet):
     try:
         start_controller(fleet)
         incident = Incident(fleet, "controller's disk full", "the controller's disk is full when the server dies")
+        history = incident.events(0)
         fleet.do(HEAD, "sh", "-c", f"cat /dev/zero > {STATE}/filler 2>/dev/null", check=False)
         incident.begin(lambda: kill_server(fleet))
         status, why = until(lambda: (found := readiness(fleet))[0] != 200 and found, 60, "/readyz to say why")
         incident.measured.remark = f"/readyz {status}: {why.strip()[:100]}"
-        early = incident.operations()
-        if early:
+        incident.measured.remark += f"; `ctl rollout pause`: {refused_for_room(fleet)}"
+        if early := incident.operations():
             raise Failed(f"started without having been committed: {early}")
         freed = time.time()
         fleet.do(HEAD, "rm", f"{STATE}/filler")
         incident.wait_recovered()
+        if (after := incident.events(0))[:len(history)] != history:
+            raise Failed(f"what was committed is not what it was: {len(history)} events became {len(after)}")
         incident.measured.remark += f"; serving {time.time() - freed:.0f} s after there was room"
         return incident, SERVE
     finally:
@@ -154,6 +160,16 @@ def disk_full(fleet):
         fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
         fleet.do(HEAD, "sh", "-ec", f"rm -rf {STATE}.aside; cp -a {STATE} {STATE}.aside; umount {STATE}; rm -rf {STATE}; mv {STATE}.aside {STATE}")
         fleet.do(HEAD, "systemctl", "start", CONTROLLER)
+
+
+def refused_for_room(fleet):
+    """What somebody types and cannot be kept is refused, with the reason, and is not done half."""
+    done = fleet.ctl("rollout", "pause", NAME)
+    if done.returncode == 0 or not re.search("full|no room|no space|cannot write its store", done.stderr, re.I):
+        raise Failed(f"a pause while there is no room: exit {done.returncode}: {done.stderr}{done.stdout}")
+    if (phase := fleet.rollout()["phase"]) == "PAUSED":
+        raise Failed(f"what was refused was done: {phase}")
+    return " ".join(done.stderr.split())[:100]
 
 
 def kill_server(fleet):

@@ -180,8 +180,23 @@ class Fleet:
             raise Failed(f"no token came: {reply}")
         return (message.get("reasoning_content") or "") + (message.get("content") or ""), tokens
 
+    def health(self, timeout=5):
+        """What the endpoint's /health answers: a status."""
+        try:
+            with DIRECT.open(f"{self.rollout()['endpoint']}/health", timeout=timeout) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def well(self):
+        """/health says 200, and a token comes: either alone proves little."""
+        status = self.health()
+        if status != 200:
+            raise Failed(f"/health says {status}")
+        self.chat(timeout=60)
+
     def operations(self, node):
-        """What the agent's journal holds: [{id, task, action, state, accepted, changed}], oldest first."""
+        """What the agent's journal holds: [{id, task, action, state, accepted, ended (0: not yet), changed}], oldest first."""
         path = self.root(node) / "var/lib/npufleet/agent/journal.db"
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20) as database:
             rows = database.execute("SELECT operation FROM operations ORDER BY position").fetchall()
@@ -303,6 +318,7 @@ class LabFleet(Fleet):
 
 STATES = ["", "ACCEPTED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "INTERRUPTED"]
 ACTIONS = ["", "APPLY", "STOP"]
+FINAL = ("SUCCEEDED", "FAILED", "CANCELLED", "INTERRUPTED")
 
 
 def fields_of(data):
@@ -334,7 +350,8 @@ def fields_of(data):
 def operation_of(data):
     found = {number: value for number, value in fields_of(data)}
     return {"id": found.get(1, b"").decode(), "task": found.get(2, b"").decode(), "action": ACTIONS[found.get(3, 0)],
-            "state": STATES[found.get(4, 0)], "accepted": seconds_since_1970(found.get(6, b"")), "changed": bool(found.get(10, 0))}
+            "state": STATES[found.get(4, 0)], "accepted": seconds_since_1970(found.get(6, b"")),
+            "ended": seconds_since_1970(found.get(7, b"")), "changed": bool(found.get(10, 0))}
 
 
 def seconds_since_1970(timestamp):

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "tests/simulation/coverage.h"
 #include "tests/simulation/fault.h"
 
 namespace npufleet::simulation {
@@ -22,6 +23,12 @@ absl::Duration LongestOf(const std::string& stage) {
   if (stage == "model") return absl::Seconds(20);
   if (stage == "serve") return absl::Seconds(10);
   return absl::Seconds(3);
+}
+
+std::string NameOf(core::Action action) {
+  return action == core::Action::kStop     ? "stop"
+         : action == core::Action::kReboot ? "reboot"
+                                           : "apply";
 }
 
 bool LivesInContainer(const std::string& stage) { return IsRunning(stage); }
@@ -75,35 +82,43 @@ void Agents::Disconnect(const std::string& node, const std::string& reason) {
   ConnectSoon(node);
 }
 
-void Agents::Send(const std::string& node, bool in_order, std::function<void()> what) {
+void Agents::Send(const std::string& node, bool in_order, const std::string& label,
+                  std::function<void()> what) {
   Agent& agent = agents_.at(node);
   absl::Duration latency = schedule_.Within(absl::Milliseconds(40));
-  if (schedule_.now() < agent.late_until) latency += schedule_.Within(agent.late_by);
+  if (schedule_.now() < agent.late_until) {
+    latency += schedule_.Within(agent.late_by);
+    Coverage::Hit("late", label);
+  }
   if (in_order) {
     agent.stream_clear = std::max(agent.stream_clear, schedule_.now() + latency);
     latency = agent.stream_clear - schedule_.now();
   }
-  schedule_.At(latency, [this, node, in_order, connection = agent.connection,
-                         what = std::move(what)] { Deliver(node, in_order, connection, what); });
+  schedule_.At(latency,
+               [this, node, in_order, connection = agent.connection, label,
+                what = std::move(what)] { Deliver(node, in_order, connection, label, what); });
 }
 
 void Agents::Deliver(const std::string& node, bool in_order, uint64_t connection,
-                     std::function<void()> what) {
+                     const std::string& label, std::function<void()> what) {
   Agent& agent = agents_.at(node);
-  if (agent.connection != connection || !agent.connected) return;
+  if (agent.connection != connection || !agent.connected) return Coverage::Hit("lost", label);
   if (!agent.cable) {
-    schedule_.At(kRetransmission, [this, node, in_order, connection, what = std::move(what)] {
-      Deliver(node, in_order, connection, what);
-    });
+    schedule_.At(kRetransmission,
+                 [this, node, in_order, connection, label, what = std::move(what)] {
+                   Deliver(node, in_order, connection, label, what);
+                 });
     return;
   }
   if (agent.repeats > 0) {
     --agent.repeats;
+    Coverage::Hit("twice", label);
     if (in_order) {
       what();  // nothing on a stream comes after what was sent behind it
     } else {
-      schedule_.At(schedule_.Within(absl::Seconds(3)),
-                   [this, node, connection, what] { Deliver(node, false, connection, what); });
+      schedule_.At(schedule_.Within(absl::Seconds(3)), [this, node, connection, label, what] {
+        Deliver(node, false, connection, label, what);
+      });
     }
   }
   what();
@@ -112,6 +127,7 @@ void Agents::Deliver(const std::string& node, bool in_order, uint64_t connection
 void Agents::ControllerGone() {
   controller_up_ = false;
   for (auto& [name, agent] : agents_) {
+    CountCut("controller-crash", name);
     agent.connected = false;
     ++agent.connection;
     agent.entries.clear();
@@ -128,7 +144,8 @@ void Agents::ControllerBack() {
 
 void Agents::Check(const std::string& node, Plan plan, const std::string& stamp) {
   if (!agents_.at(node).connected) return;
-  Send(node, true, [this, node, plan = std::move(plan), stamp] {
+  const std::string label = absl::StrCat("check ", plan->stage);
+  Send(node, true, label, [this, node, plan = std::move(plan), stamp] {
     if (!truth_.machines.at(node).up || !agents_.at(node).up) return;
     Entry entry;
     entry.plan = plan;
@@ -161,32 +178,43 @@ void Agents::StartCheck(const std::string& node, const std::string& task) {
   }
   entry.checking = true;
   entry.again = false;
-  const absl::Time now = schedule_.now();
   std::optional<core::Observation> early;
-  if (schedule_.Pick(2) == 0) early = truth_.Look(*entry.plan, entry.stamp, now);
-  schedule_.At(
-      schedule_.Within(absl::Milliseconds(120)),
-      [this, node, task, generation = entry.generation, connection = agent.connection, early] {
-        Agent& there = agents_.at(node);
-        auto found = there.entries.find(task);
-        if (there.connection != connection || found == there.entries.end() ||
-            found->second.generation != generation || !there.up || !truth_.machines.at(node).up) {
-          return;
-        }
-        Entry& checked = found->second;
-        const core::Observation seen =
-            early ? *early : truth_.Look(*checked.plan, checked.stamp, schedule_.now());
-        if (!checked.answered || !(checked.last == seen)) {
-          Send(node, true, [this, observed = core::Observed{task, checked.stamp, seen}] {
-            listener_.Seen(observed);
-          });
-        }
-        checked.answered = true;
-        checked.last = seen;
-        checked.checking = false;
-        checked.due = schedule_.now() + kCheckPeriod;
-        if (checked.again) StartCheck(node, task);
-      });
+  bool early_held = false;
+  if (schedule_.Pick(2) == 0) early = LookAt(entry, &early_held);
+  absl::Duration takes = schedule_.Within(absl::Milliseconds(120));
+  if (const auto trap = Spring("check", entry.plan->stage)) takes += trap->lasts;
+  schedule_.At(takes, [this, node, task, generation = entry.generation,
+                       connection = agent.connection, early, early_held] {
+    Agent& there = agents_.at(node);
+    auto found = there.entries.find(task);
+    if (there.connection != connection || found == there.entries.end() ||
+        found->second.generation != generation || !there.up || !truth_.machines.at(node).up) {
+      return;
+    }
+    Entry& checked = found->second;
+    bool held = early_held;
+    const core::Observation seen = early ? *early : LookAt(checked, &held);
+    if (!checked.answered || !(checked.last == seen)) {
+      Send(node, true, absl::StrCat("report ", checked.plan->stage),
+           [this, observed = core::Observed{task, checked.stamp, seen}, held] {
+             listener_.Seen(observed, held);
+           });
+    }
+    checked.answered = true;
+    checked.last = seen;
+    checked.checking = false;
+    checked.due = schedule_.now() + kCheckPeriod;
+    if (checked.again) StartCheck(node, task);
+  });
+}
+
+core::Observation Agents::LookAt(const Entry& entry, bool* held) {
+  const absl::Time now = schedule_.now();
+  const core::Observation seen = truth_.Look(*entry.plan, entry.stamp, now);
+  truth_.Looked(*entry.plan, seen);
+  *held = truth_.Holds(*entry.plan, now);
+  if (*held) held_[entry.plan->id] = now;
+  return seen;
 }
 
 void Agents::MakeDue(const std::string& node, const std::string& task) {
@@ -229,12 +257,14 @@ void Agents::Run(const core::StartOperation& start, Plan plan) {
 }
 
 void Agents::Ask(const std::string& node, const std::string& operation) {
-  Send(node, false, [this, node, operation] {
-    Agent& agent = agents_.at(node);
-    auto asked = agent.asked.find(operation);
-    if (asked == agent.asked.end() || !agent.up || !truth_.machines.at(node).up) return;
-    Begin(node, asked->second);
-  });
+  const core::StartOperation& start = agents_.at(node).asked.at(operation).start;
+  Send(node, false, absl::StrCat(NameOf(start.action), " ", StageOf(start.task)),
+       [this, node, operation] {
+         Agent& agent = agents_.at(node);
+         auto asked = agent.asked.find(operation);
+         if (asked == agent.asked.end() || !agent.up || !truth_.machines.at(node).up) return;
+         Begin(node, asked->second);
+       });
 }
 
 void Agents::Cancel(const std::string& node, const std::string& operation) {
@@ -242,7 +272,9 @@ void Agents::Cancel(const std::string& node, const std::string& operation) {
   auto asked = agent.asked.find(operation);
   if (asked == agent.asked.end()) return;
   asked->second.cancel = true;
-  if (agent.connected) Send(node, false, [this, node, operation] { CancelNow(node, operation); });
+  if (!agent.connected) return;
+  Send(node, false, absl::StrCat("cancel ", StageOf(asked->second.start.task)),
+       [this, node, operation] { CancelNow(node, operation); });
 }
 
 void Agents::CancelNow(const std::string& node, const std::string& operation) {
@@ -252,6 +284,8 @@ void Agents::CancelNow(const std::string& node, const std::string& operation) {
       !truth_.machines.at(node).up || job->second.start.action == core::Action::kReboot) {
     return;
   }
+  // What does not listen goes on to its end.
+  if (Spring("cancel", job->second.plan->stage)) return;
   job->second.result = {};
   job->second.result.result = Result::kCancelled;
   Conclude(node, job->second);
@@ -289,7 +323,8 @@ void Agents::Begin(const std::string& node, const Asked& asked) {
     refused.result = Result::kRefused;
     refused.failure.symptom = why;
     agent.asked.erase(operation);
-    Send(node, false, [this, refused] { listener_.Ended(refused); });
+    Send(node, false, absl::StrCat("refused ", StageOf(start.task)),
+         [this, refused] { listener_.Ended(refused, false); });
   };
   auto known = agent.journal.find(operation);
   if (known != agent.journal.end()) {
@@ -297,12 +332,9 @@ void Agents::Begin(const std::string& node, const Asked& asked) {
     if (!(job.start == start) || (job.plan != nullptr && job.plan->want != asked.plan->want))
       return refuse("known with another body");
     if (job.ended) {
-      Send(node, false, [this, node, result = job.result] {
-        agents_.at(node).asked.erase(result.operation);
-        listener_.Ended(result);
-      });
+      Answer(node, job);
     } else if (asked.cancel) {
-      Send(node, false, [this, node, operation] { CancelNow(node, operation); });
+      Send(node, false, "cancel again", [this, node, operation] { CancelNow(node, operation); });
     }
     return;
   }
@@ -320,6 +352,17 @@ void Agents::Begin(const std::string& node, const Asked& asked) {
                                 start.task.empty() ? node : start.task));
   CheckAccepted(node, job);
   if (start.action == core::Action::kReboot) {
+    if (const auto trap = Spring("reboot", "-")) {
+      // A lie ends as if it had begun to go down; what hangs says nothing at all, or late.
+      job.result.result = trap->how == "lie" ? Result::kSucceeded : Result::kFailed;
+      job.result.failure.symptom = "reboot: bad luck";
+      if (trap->how != "hang") return Conclude(node, job);
+      schedule_.At(trap->lasts, [this, node, operation] {
+        Job& late = agents_.at(node).journal.at(operation);
+        if (!late.ended && late.boot == truth_.machines.at(node).boot) Conclude(node, late);
+      });
+      return;
+    }
     schedule_.At(absl::Milliseconds(100), [this, node, boot] {
       if (truth_.machines.at(node).boot != boot || !truth_.machines.at(node).up) return;
       PowerCut(node, schedule_.Within(absl::Seconds(15)));
@@ -334,10 +377,14 @@ void Agents::Begin(const std::string& node, const Asked& asked) {
   if (!mishaps_.empty() && mishaps_.front().what == "verb-hang" &&
       (mishaps_.front().stage.empty() || mishaps_.front().stage == job.plan->stage)) {
     takes += mishaps_.front().lasts;
+    Coverage::Hit("verb-hang", absl::StrCat(NameOf(start.action), " ", job.plan->stage));
     mishaps_.pop_front();
   }
+  if (const auto trap = Spring(absl::StrCat("hang-", NameOf(start.action)), job.plan->stage))
+    takes += trap->lasts;
   schedule_.At(takes, [this, node, operation] { End(node, operation); });
-  if (cancel) Send(node, false, [this, node, operation] { CancelNow(node, operation); });
+  if (cancel)
+    Send(node, false, "cancel again", [this, node, operation] { CancelNow(node, operation); });
 }
 
 void Agents::End(const std::string& node, const std::string& operation) {
@@ -356,6 +403,7 @@ core::OperationEnded Agents::Carry(const Job& job) {
   using core::FailureClass;
   const absl::Time now = schedule_.now();
   const core::TaskPlan& plan = *job.plan;
+  if (auto trapped = Trapped(job)) return *std::move(trapped);
   if (job.start.action == core::Action::kStop) return truth_.Stop(plan.id, now);
   core::OperationEnded ended;
   // The runner looks first: what is there already is not done again.
@@ -369,6 +417,7 @@ core::OperationEnded Agents::Carry(const Job& job) {
     return truth_.Apply(plan, job.start, now);
   const std::string what = mishaps_.front().what;
   mishaps_.pop_front();
+  Coverage::Hit(what, absl::StrCat("apply ", plan.stage));
   if (what == "verb-lie") {
     // It ends as if it had done its work; the second Check finds that out.
     truth_.machines.at(plan.node).broken[plan.id] = now;
@@ -399,17 +448,85 @@ core::OperationEnded Agents::Carry(const Job& job) {
 void Agents::Conclude(const std::string& node, Job& job) {
   job.ended = true;
   job.result.operation = job.start.operation;
-  Agent& agent = agents_.at(node);
-  if (agent.connected) {
-    Send(node, false, [this, node, result = job.result] {
-      agents_.at(node).asked.erase(result.operation);
-      listener_.Ended(result);
-    });
+  if (job.plan != nullptr) {
+    truth_.Looked(*job.plan, job.result.observation);
+    job.held = truth_.Holds(*job.plan, schedule_.now());
+    if (job.held) held_[job.start.task] = schedule_.now();
   }
+  if (agents_.at(node).connected) Answer(node, job);
   for (const std::string& torn : truth_.TakeCollateral())
     listener_.Violate(absl::StrCat(job.start.operation, " took down ", torn));
   MakeDue(node, job.start.task);
   if (job.plan != nullptr && LivesInContainer(job.plan->stage)) Notice(job.start.task);
+}
+
+void Agents::Answer(const std::string& node, const Job& job) {
+  Send(node, false, absl::StrCat("end of ", NameOf(job.start.action), " ", StageOf(job.start.task)),
+       [this, node, result = job.result, held = job.held] {
+         agents_.at(node).asked.erase(result.operation);
+         listener_.Ended(result, held);
+       });
+}
+
+std::optional<Trap> Agents::Spring(const std::string& action, const std::string& stage) {
+  for (auto trap = traps_.begin(); trap != traps_.end(); ++trap) {
+    const bool fits = trap->action == action ||
+                      (trap->how == "hang" && action == absl::StrCat("hang-", trap->action));
+    if (!fits || (trap->stage != "-" && trap->stage != stage)) continue;
+    // How long it takes is asked for by itself.
+    if (trap->how == "hang" && (action == "apply" || action == "stop")) continue;
+    Trap found = *trap;
+    traps_.erase(trap);
+    Coverage::Hit(absl::StrCat(found.action, ":", found.how), stage);
+    return found;
+  }
+  return std::nullopt;
+}
+
+std::optional<core::OperationEnded> Agents::Trapped(const Job& job) {
+  using core::FailureClass;
+  const core::TaskPlan& plan = *job.plan;
+  const bool is_stop = job.start.action == core::Action::kStop;
+  const absl::Time now = schedule_.now();
+  if (traps_.empty()) return std::nullopt;
+  const auto trap = Spring(NameOf(job.start.action), plan.stage);
+  if (!trap) return std::nullopt;
+  core::OperationEnded ended;
+  if (trap->how == "lie") {
+    // It ends well and has done nothing; the Check at the end tells what is there.
+    ended.observation = truth_.Look(plan, job.start.stamp, now);
+    if (is_stop || ended.observation.sight == Sight::kPresent) {
+      ended.result = Result::kSucceeded;
+    } else {
+      ended.failure.failure_class = FailureClass::kTransient;
+      ended.failure.symptom = "ended with status 0, and is not there";
+    }
+    return ended;
+  }
+  if (trap->how == "done" && is_stop) truth_.Stop(plan.id, now);
+  if (trap->how == "done" && !is_stop) truth_.Apply(plan, job.start, now);
+  ended.failure.symptom = "bad luck";
+  ended.failure.signature = "SIM-03";
+  ended.failure.failure_class = trap->how == "redo"       ? FailureClass::kRedo
+                                : trap->how == "reboot"   ? FailureClass::kReboot
+                                : trap->how == "config"   ? FailureClass::kConfig
+                                : trap->how == "hardware" ? FailureClass::kHardware
+                                : trap->how == "operator" ? FailureClass::kNeedsOperator
+                                                          : FailureClass::kTransient;
+  ended.failure.redo_stage = plan.stage == "probe"   ? "serve"
+                             : plan.stage == "serve" ? "ray-head"
+                             : plan.running          ? "container"
+                                                     : plan.stage;
+  return ended;
+}
+
+// What is under way or waits there when `fault` comes.
+void Agents::CountCut(const std::string& fault, const std::string& node) const {
+  if (!Coverage::IsWanted()) return;
+  for (const auto& [operation, job] : agents_.at(node).journal) {
+    if (!job.ended)
+      Coverage::Hit(fault, absl::StrCat(NameOf(job.start.action), " ", StageOf(job.start.task)));
+  }
 }
 
 // --- What goes wrong ---------------------------------------------------------------------------
@@ -417,6 +534,7 @@ void Agents::Conclude(const std::string& node, Job& job) {
 void Agents::PowerCut(const std::string& node, absl::Duration off) {
   Machine& machine = truth_.machines.at(node);
   if (!machine.up) return;
+  CountCut("power-cut", node);
   truth_.LosePower(machine, schedule_.now());
   Agent& agent = agents_.at(node);
   const uint64_t power = ++agent.powers;
@@ -453,6 +571,7 @@ void Agents::PowerCut(const std::string& node, absl::Duration off) {
 void Agents::Cut(const std::string& node, absl::Duration off) {
   Agent& agent = agents_.at(node);
   if (!agent.cable) return;
+  CountCut("cut", node);
   agent.cable = false;
   const uint64_t cut = ++agent.cuts;
   if (off > kSilence) {
@@ -478,6 +597,7 @@ void Agents::Delay(const std::string& node, absl::Duration by) {
 void Agents::Crash(const std::string& node, absl::Duration off) {
   Agent& agent = agents_.at(node);
   if (!agent.up || !truth_.machines.at(node).up) return;
+  CountCut("agent-crash", node);
   agent.up = false;
   Disconnect(node, "its agent closed the connection");
   schedule_.At(off, [this, node] {

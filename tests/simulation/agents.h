@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "controller/core/command.h"
@@ -26,8 +27,9 @@ class Listener {
   virtual ~Listener() = default;
   virtual void Connected(const std::string& node, const std::string& boot_id) = 0;
   virtual void Lost(const std::string& node, const std::string& reason) = 0;
-  virtual void Seen(const core::Observed& seen) = 0;
-  virtual void Ended(const core::OperationEnded& ended) = 0;
+  // `held`: whether it truly was as wanted when that was looked at.
+  virtual void Seen(const core::Observed& seen, bool held) = 0;
+  virtual void Ended(const core::OperationEnded& ended, bool held) = 0;
   // The machine that the controller runs on has lost its power for `off`.
   virtual void PowerLost(absl::Duration off) = 0;
   virtual void Violate(const std::string& what) = 0;
@@ -37,6 +39,14 @@ class Listener {
 struct Mishap {
   std::string what;   // a verb-… of FaultNames()
   std::string stage;  // empty: any
+  absl::Duration lasts;
+};
+
+// Goes wrong by itself, whatever else is armed: "stop:lie:serve" as ACTION:HOW:STAGE.
+struct Trap {
+  std::string action;  // apply, stop, reboot, cancel, check
+  std::string how;     // a class, hang, lie, done (and said to have failed)
+  std::string stage;   // "-": any
   absl::Duration lasts;
 };
 
@@ -62,7 +72,16 @@ class Agents {
   void Repeat(const std::string& node) { ++agents_.at(node).repeats; }
   void Crash(const std::string& node, absl::Duration off);
   void Arm(Mishap mishap) { mishaps_.push_back(std::move(mishap)); }
-  void Disarm() { mishaps_.clear(); }
+  void Set(Trap trap) { traps_.push_back(std::move(trap)); }
+  void Disarm() {
+    mishaps_.clear();
+    traps_.clear();
+  }
+  // When a look has last found `task` to be as wanted, told or not.
+  absl::Time LastHeld(const std::string& task) const {
+    auto found = held_.find(task);
+    return found == held_.end() ? absl::InfinitePast() : found->second;
+  }
   // Something of the machine has changed and Docker said so.
   void Notice(const std::string& task);
 
@@ -86,6 +105,7 @@ class Agents {
     int boot = 0;
     bool ended = false;
     core::OperationEnded result;
+    bool held = false;  // at its end
   };
   struct Asked {  // of the controller's client
     core::StartOperation start;
@@ -114,9 +134,17 @@ class Agents {
   void Disconnect(const std::string& node, const std::string& reason);
   void Tick(const std::string& node);
   // Over the present connection; nothing arrives over one that is gone.
-  void Send(const std::string& node, bool in_order, std::function<void()> what);
+  // `label` names the message, for the counts: "apply serve", "report npu".
+  void Send(const std::string& node, bool in_order, const std::string& label,
+            std::function<void()> what);
   void Deliver(const std::string& node, bool in_order, uint64_t connection,
-               std::function<void()> what);
+               const std::string& label, std::function<void()> what);
+  void Answer(const std::string& node, const Job& job);
+  // Takes the first trap that fits.
+  std::optional<Trap> Spring(const std::string& action, const std::string& stage);
+  std::optional<core::OperationEnded> Trapped(const Job& job);
+  void CountCut(const std::string& fault, const std::string& node) const;
+  core::Observation LookAt(const Entry& entry, bool* held);
   void Ask(const std::string& node, const std::string& operation);
   void Begin(const std::string& node, const Asked& asked);
   void End(const std::string& node, const std::string& operation);
@@ -134,6 +162,8 @@ class Agents {
   Listener& listener_;
   std::map<std::string, Agent> agents_;
   std::deque<Mishap> mishaps_;
+  std::deque<Trap> traps_;
+  std::map<std::string, absl::Time> held_;
   bool controller_up_ = true;
   uint64_t generations_ = 0;
   int accepted_ = 0;

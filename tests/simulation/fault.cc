@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "controller/stages/stage.h"
 
 namespace npufleet::simulation {
 namespace {
@@ -27,7 +28,19 @@ class Dice {
 
 struct Kind {
   std::string name;
-  enum class Target { kNone, kNode, kRunning, kVerb, kInstalled, kPrepared, kSeen, kSpec };
+  enum class Target {
+    kNone,
+    kNode,
+    kRunning,
+    kVerb,
+    kInstalled,
+    kPrepared,
+    kSeen,
+    kSpec,
+    kChip,
+    kCondition,
+    kTrap
+  };
   Target target = Target::kNone;
   int longest = 0;  // milliseconds
   int weight = 1;
@@ -45,6 +58,9 @@ const std::vector<Kind>& Kinds() {
       {"damage", Target::kPrepared, 0, 1},
       {"drift", Target::kInstalled, 0, 2},
       {"blind", Target::kSeen, 60'000, 2},
+      {"chip", Target::kChip, 120'000, 4},  // a fault code of that class, or it is gone
+      {"unmet", Target::kCondition, 60'000, 2},
+      {"refused", Target::kCondition, 60'000, 1},  // and no Apply could help
       // Of the network.
       {"cut", Target::kNode, 40'000, 4},
       {"lose", Target::kNode, 0, 2},
@@ -65,6 +81,7 @@ const std::vector<Kind>& Kinds() {
       {"verb-hang", Target::kVerb, 90'000, 2},
       {"verb-lie", Target::kVerb, 0, 2},
       {"verb-done-but-failed", Target::kVerb, 0, 2},
+      {"trap", Target::kTrap, 90'000, 9},  // of any action of any stage: ACTION:HOW:STAGE
       // Of operators.
       {"pause", Target::kNone, 0, 1},
       {"resume", Target::kNone, 0, 1},
@@ -84,6 +101,29 @@ const std::vector<std::string>& Stages() {
       new std::vector<std::string>{"packages", "driver",    "docker",   "runtime",    "image",
                                    "model",    "container", "ray-head", "ray-worker", "serve"};
   return *stages;
+}
+
+std::string AnyStage(Dice& dice) { return std::string(dice.Of(stages::Catalogue()).name); }
+
+std::string AnyTrap(Dice& dice) {
+  const auto how = dice.Of<std::string>(
+      {"transient", "redo", "reboot", "config", "hardware", "operator", "hang", "lie", "done"});
+  switch (dice.Pick(8)) {
+    case 0:
+    case 1:
+    case 2:
+      return absl::StrCat("apply:", how, ":", AnyStage(dice));
+    case 3:
+    case 4:
+      return absl::StrCat("stop:", how, ":",
+                          dice.Of<std::string>({"container", "ray-head", "ray-worker", "serve"}));
+    case 5:
+      return absl::StrCat("reboot:", dice.Of<std::string>({"transient", "lie", "hang"}), ":-");
+    case 6:
+      return absl::StrCat("cancel:lie:", dice.Pick(2) == 0 ? "-" : AnyStage(dice));
+    default:
+      return absl::StrCat("check:hang:", AnyStage(dice));
+  }
 }
 
 std::string TargetOf(const Kind& kind, int nodes, Dice& dice) {
@@ -106,9 +146,15 @@ std::string TargetOf(const Kind& kind, int nodes, Dice& dice) {
     case Target::kPrepared:
       return absl::StrCat(dice.Of<std::string>({"packages", "image", "model"}), "@", node);
     case Target::kSeen:
+      return absl::StrCat(AnyStage(dice), "@", node);
+    case Target::kChip:
       return absl::StrCat(
-          dice.Of<std::string>({"preflight", "driver", "npu", "docker", "container", "model"}), "@",
-          node);
+          dice.Of<std::string>({"gone", "go-on", "restart", "reset", "reset-fails", "replace"}),
+          "@", node);
+    case Target::kCondition:
+      return absl::StrCat(dice.Of<std::string>({"preflight", "fabric", "reach"}), "@", node);
+    case Target::kTrap:
+      return AnyTrap(dice);
     case Target::kSpec:
       return dice.Of<std::string>(
           {"image", "engine", "driver", "model", "docker", "ray", "fewer", "more", "same"});
@@ -134,6 +180,25 @@ uint64_t Spread(uint64_t seed, const std::string& text) {
   return hash * 0x9e3779b97f4a7c15ull >> 16;
 }
 
+// What makes the core walk into `trap`.
+Fault BaitOf(const Fault& trap, Dice& dice) {
+  const std::vector<std::string> parts = absl::StrSplit(trap.target, ':');
+  Fault bait = trap;
+  bait.when += trap.at_step ? 1 + dice.Pick(20) : 1 + dice.Pick(3'000);
+  bait.amount = 0;
+  if (parts[0] == "reboot") {
+    bait.what = "node-reboot";
+    bait.target = "node-0";
+  } else if (parts[0] == "cancel") {
+    bait.what = dice.Pick(2) == 0 ? "cancel" : "spec";
+    bait.target = bait.what == "spec" ? dice.Of<std::string>({"image", "model", "fewer"}) : "";
+  } else {
+    bait.what = "restart";
+    bait.target = parts[2] == "-" ? "container" : parts[2];
+  }
+  return bait;
+}
+
 Script MakeScript(uint64_t seed) {
   Dice dice(seed);
   Script script;
@@ -154,6 +219,7 @@ Script MakeScript(uint64_t seed) {
     fault.at_step = dice.Pick(6) == 0;
     fault.when = fault.at_step ? 1 + dice.Pick(150 * script.nodes) : when;
     script.faults.push_back(fault);
+    if (fault.what == "trap" && dice.Pick(3) > 0) script.faults.push_back(BaitOf(fault, dice));
     when += dice.Pick(2) == 0 ? dice.Pick(2'000) : dice.Pick(30'000);
   }
   return script;

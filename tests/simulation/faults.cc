@@ -7,6 +7,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "tests/simulation/coverage.h"
 #include "tests/simulation/deployment.h"
 #include "tests/simulation/world.h"
 
@@ -36,6 +38,12 @@ void World::DoToWorld(const Fault& fault) {
     if (what != "verb-hang") excused_ = true;
     return;
   }
+  if (what == "trap") {
+    const std::vector<std::string> parts = absl::StrSplit(fault.target, ':');
+    if (parts.size() != 3) return;
+    if (parts[1] != "hang") excused_ = true;
+    return agents_->Set({parts[0], parts[1], parts[2], lasts});
+  }
   if (what == "controller-crash") return ControllerDies(lasts);
   if (absl::StartsWith(what, "controller-crash-")) {
     crash_at_commit_ = what == "controller-crash-before-commit" ? "before" : "after";
@@ -63,12 +71,33 @@ void World::DoToWorld(const Fault& fault) {
     excused_ = true;
     return agents_->PowerCut(node, lasts);
   }
+  if (what == "chip") {
+    const std::string& kind = machine->second.chip.fault = StageOf(fault.target);
+    machine->second.chip.reset_boot = 0;
+    machine->second.chip.until = now + lasts;
+    Coverage::Hit("chip", kind);
+    if (kind == "go-on") return;
+    excused_ = true;
+    // Some servers die of it at once, and some are told so by their operators first.
+    if (kind == "gone" || kind == "restart" || fault.amount % 2 == 1) {
+      truth_.Kill("serve@node-0", now);
+      agents_->Notice("serve@node-0");
+    }
+    return;
+  }
+  if (what == "unmet" || what == "refused") {
+    machine->second.unmet[fault.target] = {now + lasts, what == "refused"};
+    Coverage::Hit(what, StageOf(fault.target));
+    return;
+  }
   if (what == "blind") {
+    Coverage::Hit(what, StageOf(fault.target));
     machine->second.blind[fault.target] = now + lasts;
     return;
   }
   auto thing = machine->second.things.find(fault.target);
   if (thing == machine->second.things.end()) return;
+  Coverage::Hit(what, StageOf(fault.target));
   if (what == "damage") {
     thing->second.torn = true;
     machine->second.broken[fault.target] = now;

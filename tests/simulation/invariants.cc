@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What must hold, after every step and at the end.
+#include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -99,6 +101,68 @@ void World::CheckStart(const core::StartOperation& start) {
   }
 }
 
+// What died by itself, as the core is told now.
+void World::Mourn(const core::Observed& seen) {
+  const core::Task* task = state_.Find(seen.task);
+  auto last = last_sight_.find(seen.task);
+  const Plan plan = PlanOf(seen.task, state_.revision);
+  if (plan == nullptr || !plan->running || last == last_sight_.end()) return;
+  if (last->second != Sight::kPresent || seen.observation.sight != Sight::kAbsent) return;
+  if (!task->alive || !seen.observation.token.empty()) return;
+  std::vector<std::string> stack = plan->needs;
+  while (!stack.empty()) {
+    const std::string id = stack.back();
+    stack.pop_back();
+    const core::Task* below = state_.Find(id);
+    auto told = told_.find(id);
+    if (below == nullptr) continue;
+    stack.insert(stack.end(), below->plan.needs.begin(), below->plan.needs.end());
+    if (told == told_.end() || told->second.reason.empty() || below->operation) continue;
+    if (agents_->IsConnected(below->plan.node)) to_look_at_[seen.task][id] = steps_;
+  }
+}
+
+// All that it stands on is truly there, as far as a controller can know: what it was told of it
+// last was true when it was looked at, and it is not long that it is otherwise.
+void World::CheckBelow(const core::StartOperation& start, const core::Task& task) {
+  const absl::Time now = schedule_.now();
+  std::set<std::string> below;
+  std::vector<std::string> stack = task.plan.needs;
+  while (!stack.empty()) {
+    const std::string id = stack.back();
+    stack.pop_back();
+    const Plan plan = PlanOf(id, state_.revision);
+    if (plan == nullptr || !below.insert(id).second) continue;
+    stack.insert(stack.end(), plan->needs.begin(), plan->needs.end());
+    auto told = told_.find(id);
+    if (told == told_.end()) {
+      Violate(absl::StrCat(start.task, " was started, and ", id,
+                           " was not looked at since its node came back"));
+      continue;
+    }
+    std::string why;
+    if (truth_.Holds(*plan, now, &why)) continue;
+    // What has lost its ground looks as before; the ground is judged itself.
+    const bool has_ground =
+        std::all_of(plan->needs.begin(), plan->needs.end(), [&](const std::string& need) {
+          const Plan ground = PlanOf(need, state_.revision);
+          return ground == nullptr || truth_.Holds(*ground, now);
+        });
+    if (!has_ground) continue;
+    if (!told->second.held || now - agents_->LastHeld(id) > kNews)
+      Violate(absl::StrCat(start.task, " was started though ", why));
+  }
+  auto died = to_look_at_.find(start.task);
+  if (died == to_look_at_.end()) return;
+  for (const auto& [id, since] : died->second) {
+    auto told = told_.find(id);
+    if (below.count(id) > 0 && (told == told_.end() || told->second.step <= since))
+      Violate(absl::StrCat(start.task, " died and was started, and ", id,
+                           " was not looked at in between"));
+  }
+  to_look_at_.erase(died);
+}
+
 void World::CheckApply(const core::StartOperation& start, const core::Task& task) {
   const absl::Time now = schedule_.now();
   if (last_sight_[start.task] == Sight::kUnknown && task.seen.sight == Sight::kUnknown)
@@ -115,6 +179,7 @@ void World::CheckApply(const core::StartOperation& start, const core::Task& task
       Violate(absl::StrCat(start.task, " was started on ", need, ", which is long gone"));
     }
   }
+  CheckBelow(start, task);
   const Machine& machine = truth_.machines.at(start.node);
   auto thing = machine.things.find(start.task);
   if (start.redo || !machine.up || thing == machine.things.end() ||
@@ -132,7 +197,7 @@ void World::CheckAfterStep() {
     if (node.reboot || node.reboot_asked) return;
   }
   std::string why;
-  if (truth_.Serves(graph(), &why)) excused_ = false;
+  if (truth_.Serves(graph(), schedule_.now(), &why)) excused_ = false;
 }
 
 void World::CheckPeace() {
@@ -184,7 +249,7 @@ void World::CheckPeace() {
   std::string why;
   if (!IsServing()) {
     Violate(absl::StrCat("a restart of the controller ended serving: ", core::ReasonOf(state_)));
-  } else if (!truth_.Serves(graph(), &why)) {
+  } else if (!truth_.Serves(graph(), schedule_.now(), &why)) {
     Violate(absl::StrCat("it only thinks that it serves: ", why));
   } else if (accepted() != before) {
     Violate("something was run though nothing was lost");

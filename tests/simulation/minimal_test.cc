@@ -53,7 +53,7 @@ TEST(MinimalTest, ABareFleetComesToServeWithEachStageOnce) {
     for (const std::string& one : world.order()) ++times[one];
     for (const auto& [one, count] : times) {
       // The reboot for the driver interrupts a download, which then goes on.
-      const bool is_download = absl::StartsWith(one, "model@");
+      const bool is_download = absl::StartsWith(one, "model@") || absl::StartsWith(one, "image@");
       EXPECT_LE(count, is_download ? 2 : 1) << one;
     }
   }
@@ -111,6 +111,11 @@ TEST(MinimalTest, WhatDisturbsNobodyStartsNothing) {
                           {.what = "drift", .target = "docker@node-1"},
                           {.what = "drift", .target = "driver@node-0"},
                           {.what = "blind", .target = "npu@node-0", .amount = 180'000},
+                          {.what = "unmet", .target = "reach@node-1", .amount = 60'000},
+                          {.what = "unmet", .target = "fabric@node-0", .amount = 60'000},
+                          {.what = "refused", .target = "preflight@node-1", .amount = 60'000},
+                          {.what = "chip", .target = "go-on@node-1", .amount = 60'000},
+                          {.what = "trap", .target = "check:hang:probe", .amount = 60'000},
                           {.what = "spec", .target = "same"},
                           {.what = "retry"}}) {
     EXPECT_THAT(RunAfter(fault), IsEmpty()) << fault.what << " " << fault.target;

@@ -55,6 +55,12 @@ MUTATIONS = [
      "    task.redo = false;\n    task.apply_took", "    task.apply_took"),
     ("what succeeded is observed by nobody", "step.cc",
      "    } else if (!task.retired) {\n      // Reports", "    } else if (task.retired) {\n      // Reports"),
+    ("a chip with a code is not looked at after a death", "step.cc",
+     "      if (!below.plan.running && below.seen.reason.empty()) continue;", "      if (!below.plan.running) continue;"),
+    ("a condition's later no disturbs", "step.cc",
+     "    if (task.plan.condition && observation.sight", "    if (task.plan.condition && now_ < absl::UnixEpoch() && observation.sight"),
+    ("what was seen for another stamp counts", "evaluation.cc",
+     "  const bool seen_here = !stamp.empty() && task.seen_stamp == stamp;", "  const bool seen_here = !stamp.empty() && !task.seen_stamp.empty();"),
 ]
 
 

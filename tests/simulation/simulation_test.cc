@@ -26,6 +26,7 @@
 #include "controller/store/replay.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/simulation/coverage.h"
 #include "tests/simulation/shrink.h"
 #include "tests/simulation/world.h"
 
@@ -128,6 +129,7 @@ TEST(SimulationTest, HoldsWhateverGoesWrong) {
     FAIL() << "seed " << seed << ": " << absl::StrJoin(world.violations(), "\n") << "\n"
            << Report(script, KindOf(world));
   }
+  if (Coverage::IsWanted()) std::cout << Coverage::ToText();
   std::cout << seeds << " seeds from " << first << ", " << steps << " steps\n";
 }
 

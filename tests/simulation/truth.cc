@@ -62,11 +62,13 @@ bool Truth::Answers() const {
   return false;
 }
 
-bool Truth::Serves(const core::Graph& graph, std::string* why) const {
+bool Truth::Serves(const core::Graph& graph, absl::Time now, std::string* why) const {
   std::map<std::string, const core::TaskPlan*> wanted;
   for (const core::TaskPlan& plan : graph.tasks) {
     wanted[plan.id] = &plan;
-    if (IsOnlySeen(plan.stage) || plan.stage == "probe") continue;
+    if (plan.stage == "probe") continue;
+    if (!Holds(plan, now, why)) return false;
+    if (IsOnlySeen(plan.stage)) continue;
     const Thing* thing = Find(plan.id);
     // Another Docker than wanted is taken as found by who comes upon it.
     const bool found = plan.stage == "docker" || plan.stage == "runtime";
@@ -88,6 +90,81 @@ bool Truth::Serves(const core::Graph& graph, std::string* why) const {
   return Answers();
 }
 
+// --- What really is there ------------------------------------------------------------------------
+
+std::string Truth::TrueToken(const std::string& task) const {
+  const Thing* thing = Find(task);
+  if (thing == nullptr) return "";  // what is only seen has one token for ever
+  return thing->token.substr(0, thing->token.find('+'));
+}
+
+std::string Truth::ChipFault(const Machine& machine, absl::Time now) const {
+  return now < machine.chip.until ? machine.chip.fault : "";
+}
+
+bool Truth::ServerIsUp() const {
+  for (const auto& [name, machine] : machines) {
+    for (const auto& [task, thing] : machine.things) {
+      if (StageOf(task) == "serve") return true;
+    }
+  }
+  return false;
+}
+
+core::Observation Truth::LookAtChips(const Machine& machine, absl::Time now) const {
+  const std::string fault = ChipFault(machine, now);
+  const std::string code = absl::StrCat("chip 3: code of class ", fault);
+  const core::Failure hardware = {.failure_class = core::FailureClass::kHardware, .symptom = code};
+  if (fault.empty()) return {.sight = Sight::kPresent, .token = "chips"};
+  if (fault == "gone" || fault == "replace")
+    return {.sight = Sight::kAbsent, .reason = code, .failure = hardware};
+  if (fault == "go-on" || fault == "restart" || ServerIsUp())
+    return {.sight = Sight::kPresent, .token = "chips", .reason = code};
+  if (machine.chip.reset_boot == machine.boot)
+    return {.sight = Sight::kAbsent, .reason = code, .reboot_needed = true};
+  return {.sight = Sight::kAbsent, .reason = code};
+}
+
+void Truth::Looked(const core::TaskPlan& plan, const core::Observation& seen) {
+  if (!plan.condition || seen.sight != Sight::kPresent) return;
+  std::string made_for = plan.want;
+  for (const std::string& need : plan.needs) absl::StrAppend(&made_for, "|", TrueToken(need));
+  machines.at(plan.node).met[plan.id].insert(made_for);
+}
+
+bool Truth::Holds(const core::TaskPlan& plan, absl::Time now, std::string* why) const {
+  const Machine& machine = machines.at(plan.node);
+  const auto no = [&](const std::string& what) {
+    if (why != nullptr) *why = absl::StrCat(plan.id, what);
+    return false;
+  };
+  if (plan.condition) {
+    std::string made_for = plan.want;
+    for (const std::string& need : plan.needs) absl::StrAppend(&made_for, "|", TrueToken(need));
+    auto met = machine.met.find(plan.id);
+    const bool is_met = met != machine.met.end() && met->second.count(made_for) > 0;
+    return is_met || no(" was never met for what is below it");
+  }
+  if (plan.stage == "npu") {
+    return LookAtChips(machine, now).sight == Sight::kPresent || no(" has a chip of no use");
+  }
+  if (plan.stage == "probe") return true;
+  const Thing* thing = Find(plan.id);
+  if (!machine.up || thing == nullptr) return no(" is not there");
+  if (thing->torn) return no(" is torn");
+  const bool works = plan.stage == "docker" || plan.stage == "runtime";
+  if (thing->want != plan.want && !thing->drifted && !works) return no(" is another than wanted");
+  if (plan.stage == "driver" && thing->boot == machine.boot) return no(" is not in effect yet");
+  if (!plan.running) return true;
+  if (!Stands(*thing)) return no(" has lost what it stands on");
+  for (const std::string& need : plan.needs) {
+    auto made = thing->made_of.find(need);
+    if (made == thing->made_of.end() || made->second != TrueToken(need))
+      return no(absl::StrCat(" was made for another ", need));
+  }
+  return true;
+}
+
 core::Observation Truth::Look(const core::TaskPlan& plan, const std::string& stamp,
                               absl::Time now) const {
   const Machine& machine = machines.at(plan.node);
@@ -95,8 +172,18 @@ core::Observation Truth::Look(const core::TaskPlan& plan, const std::string& sta
       blind != machine.blind.end() && now < blind->second) {
     return {.sight = Sight::kUnknown, .reason = "-8005"};
   }
+  if (auto unmet = machine.unmet.find(plan.id);
+      unmet != machine.unmet.end() && now < unmet->second.until) {
+    core::Observation seen = {.sight = Sight::kAbsent, .reason = "not met"};
+    if (unmet->second.refused) {
+      seen.failure = core::Failure{.failure_class = core::FailureClass::kNeedsOperator,
+                                   .symptom = "a port has no address"};
+    }
+    return seen;
+  }
+  if (plan.stage == "npu") return LookAtChips(machine, now);
   if (plan.stage == "preflight") return {.sight = Sight::kPresent, .token = "os"};
-  if (IsOnlySeen(plan.stage)) return {.sight = Sight::kPresent, .token = "chips"};
+  if (IsOnlySeen(plan.stage)) return {.sight = Sight::kPresent, .token = "rails"};
   if (plan.stage == "probe") {
     if (Answers()) return {.sight = Sight::kPresent, .token = "tokens"};
     return {.sight = Sight::kAbsent,
@@ -137,15 +224,30 @@ core::OperationEnded Truth::Apply(const core::TaskPlan& plan, const core::StartO
   ended.operation = start.operation;
   ended.result = Result::kSucceeded;
   const auto fresh = [&] { return absl::StrCat("t", ++tokens_); };
+  if (plan.stage == "npu" && Look(plan, start.stamp, now).sight == Sight::kAbsent) {
+    if (machine.chip.fault == "reset") machine.chip = {};
+    if (machine.chip.fault == "reset-fails") machine.chip.reset_boot = machine.boot;
+    ended.observation = Look(plan, start.stamp, now);
+    if (ended.observation.reboot_needed) return ended;
+  }
   if (plan.stage == "probe" || IsOnlySeen(plan.stage)) {
     ended.observation = Look(plan, start.stamp, now);
     if (ended.observation.sight == Sight::kPresent) return ended;
     return plan.stage == "probe" ? Failed(start, FailureClass::kRedo, "no tokens", "serve")
                                  : Failed(start, FailureClass::kTransient, "not seen");
   }
+  if (plan.stage == "serve") {
+    for (const auto& [name, other] : machines) {
+      const std::string fault = ChipFault(other, now);
+      const bool is_used = Find(absl::StrCat("container@", name)) != nullptr;
+      if (is_used && !fault.empty() && fault != "go-on" && fault != "restart")
+        return Failed(start, FailureClass::kTransient, "a chip does not answer");
+    }
+  }
   if (plan.running) {
     Thing made{.want = plan.want, .stamp = start.stamp, .boot = machine.boot, .since = now};
     for (const std::string& need : plan.needs) {
+      made.made_of[need] = TrueToken(need);
       if (!IsRunning(StageOf(need))) continue;
       const Thing* below = Find(need);
       if (below == nullptr || !Stands(*below))
@@ -167,10 +269,12 @@ core::OperationEnded Truth::Apply(const core::TaskPlan& plan, const core::StartO
       collateral_.push_back(absl::StrCat(container, " with ", plan.id));
       Kill(container, now);
     }
-    machine.things[plan.id] = {.token = absl::StrCat("v", plan.want.substr(0, 8)),
-                               .want = plan.want,
-                               .boot = machine.boot,
-                               .since = now};
+    const bool is_prefetch = plan.stage == "installers";  // of constant token
+    machine.things[plan.id] = {
+        .token = is_prefetch ? "fetched" : absl::StrCat("v", plan.want.substr(0, 8)),
+        .want = plan.want,
+        .boot = machine.boot,
+        .since = now};
   }
   ended.observation = Look(plan, start.stamp, now);
   // Success is what the second Check has seen.
@@ -241,6 +345,7 @@ void Truth::LosePower(Machine& machine, absl::Time now) {
     if (IsRunning(StageOf(task))) lost.push_back(task);
   }
   for (const std::string& task : lost) Kill(task, now);
+  if (machine.chip.fault == "reset" || machine.chip.reset_boot == machine.boot) machine.chip = {};
   machine.up = false;
 }
 

@@ -6,6 +6,7 @@
 #define TESTS_SIMULATION_TRUTH_H_
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,8 @@ struct Thing {
   std::string want;
   std::string stamp;                      // what runs carries it
   std::map<std::string, std::string> on;  // running tasks that it was started on -> their tokens
-  int boot = 0;                           // in which it was made
+  std::map<std::string, std::string> made_of;  // running: all that it needs -> true tokens of then
+  int boot = 0;                                // in which it was made
   bool torn = false;
   bool drifted = false;  // changed by hand: it works, and is another
   bool busy = false;     // cannot be stopped this time
@@ -34,8 +36,24 @@ struct Thing {
   absl::Time since;
 };
 
+// What a chip of a machine has: by the field's class of its fault code, or "gone".
+struct Chip {
+  std::string fault;   // "", "gone", "go-on", "restart", "reset", "reset-fails", "replace"
+  absl::Time until;    // somebody has mended it by then; a reset or a boot may end it before
+  int reset_boot = 0;  // in which a reset did not help
+};
+
+// A condition that is not met.
+struct Unmet {
+  absl::Time until;
+  bool refused = false;  // its Check knows that no Apply could help
+};
+
 struct Machine {
   std::string name;
+  Chip chip;
+  std::map<std::string, Unmet> unmet;                // by task
+  std::map<std::string, std::set<std::string>> met;  // conditions: for what they were seen met
   int boot = 1;
   bool up = true;
   std::map<std::string, Thing> things;       // by task
@@ -61,10 +79,16 @@ class Truth {
   void Kill(const std::string& task, absl::Time now);  // and what cannot live without it
   void LosePower(Machine& machine, absl::Time now);
 
+  // What a Check has found.
+  void Looked(const core::TaskPlan& plan, const core::Observation& seen);
+  // It is there as `plan` wants it and made of what is below it now; for a condition: it was met
+  // for what is below it now. Whatever any Check has said.
+  bool Holds(const core::TaskPlan& plan, absl::Time now, std::string* why = nullptr) const;
+
   // A completion gets tokens.
   bool Answers() const;
   // It answers, with exactly what `graph` wants, and nothing else runs.
-  bool Serves(const core::Graph& graph, std::string* why) const;
+  bool Serves(const core::Graph& graph, absl::Time now, std::string* why) const;
 
   // What went down with something else than its own Stop or death since the last call.
   std::vector<std::string> TakeCollateral() { return std::move(collateral_); }
@@ -74,6 +98,11 @@ class Truth {
   Thing* Find(const std::string& task) {
     return const_cast<Thing*>(static_cast<const Truth*>(this)->Find(task));
   }
+  // The token that is really there, without what was changed by hand.
+  std::string TrueToken(const std::string& task) const;
+  std::string ChipFault(const Machine& machine, absl::Time now) const;
+  bool ServerIsUp() const;
+  core::Observation LookAtChips(const Machine& machine, absl::Time now) const;
   // Everything that it was started on is still that.
   bool Stands(const Thing& thing) const;
   void TakeDownAbove(const std::string& task, const std::string& cause, absl::Time now);

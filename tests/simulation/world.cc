@@ -136,19 +136,41 @@ void World::Tell(decltype(core::Event::what) what) {
 }
 
 void World::Connected(const std::string& node, const std::string& boot_id) {
+  if (controller_up_) {
+    for (auto told = told_.begin(); told != told_.end();)
+      told = NodeOf(told->first) == node ? told_.erase(told) : std::next(told);
+    for (auto& [task, below] : to_look_at_) {
+      for (auto at = below.begin(); at != below.end();)
+        at = NodeOf(at->first) == node ? below.erase(at) : std::next(at);
+    }
+  }
   Tell(core::NodeConnected{node, boot_id, node == "node-0"});
 }
 void World::Lost(const std::string& node, const std::string& reason) {
   Tell(core::NodeLost{node, reason});
 }
-void World::Seen(const core::Observed& seen) {
+void World::Seen(const core::Observed& seen, bool held) {
   if (keep_history_)
     Say(absl::StrCat("seen ", seen.task, " ", static_cast<int>(seen.observation.sight), " ",
                      seen.observation.token, " ", seen.observation.reason));
+  const core::Task* task = state_.Find(seen.task);
+  // While an operation is under way, its end is what counts.
+  if (controller_up_ && task != nullptr && !task->operation) {
+    Mourn(seen);
+    told_[seen.task] = {held, steps_, seen.observation.reason};
+  }
   last_sight_[seen.task] = seen.observation.sight;
   Tell(seen);
 }
-void World::Ended(const core::OperationEnded& ended) { Tell(ended); }
+void World::Ended(const core::OperationEnded& ended, bool held) {
+  auto found = state_.operations.find(ended.operation);
+  if (controller_up_ && found != state_.operations.end() && found->second >= 0) {
+    const std::string& task = state_.tasks[found->second].plan.id;
+    told_[task] = {held, steps_, ended.observation.reason};
+    to_look_at_.erase(task);
+  }
+  Tell(ended);
+}
 
 void World::Step(core::Event event) {
   ++steps_;
@@ -256,6 +278,8 @@ void World::ControllerDies(absl::Duration down, bool committed) {
   if (controller_up_) memory_is_stored_ = committed;
   controller_up_ = false;
   const uint64_t life = ++life_;
+  told_.clear();
+  to_look_at_.clear();
   agents_->ControllerGone();
   schedule_.At(down, [this, life] {
     if (life_ == life) ControllerStarts();

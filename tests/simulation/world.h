@@ -51,8 +51,8 @@ class World : private Listener {
   // Listener.
   void Connected(const std::string& node, const std::string& boot_id) override;
   void Lost(const std::string& node, const std::string& reason) override;
-  void Seen(const core::Observed& seen) override;
-  void Ended(const core::OperationEnded& ended) override;
+  void Seen(const core::Observed& seen, bool held) override;
+  void Ended(const core::OperationEnded& ended, bool held) override;
   void PowerLost(absl::Duration off) override;
   void Violate(const std::string& what) override;
 
@@ -84,6 +84,8 @@ class World : private Listener {
   // --- Invariants (invariants.cc). ---
   void CheckStart(const core::StartOperation& start);
   void CheckApply(const core::StartOperation& start, const core::Task& task);
+  void CheckBelow(const core::StartOperation& start, const core::Task& task);
+  void Mourn(const core::Observed& seen);
   void CheckAfterStep();
   void CheckPeace();
 
@@ -124,6 +126,17 @@ class World : private Listener {
 
   // Since it last served, something was lost, or an operator asked for what disturbs.
   bool excused_ = true;
+  // What the core was told of a task since its node came: whether it truly was as wanted then.
+  struct Told {
+    bool held = false;
+    int64_t step = 0;  // of the core, in which it was told
+    std::string reason;
+  };
+  std::map<std::string, Told> told_;
+  // What died by itself -> what is below it and had something said of it, and the step of the core
+  // after which that is to be heard of again. A report that is on its way meanwhile looks like one
+  // that was asked for.
+  std::map<std::string, std::map<std::string, int64_t>> to_look_at_;
   std::map<std::string, core::Sight> last_sight_;  // by task: as it was last reported
   std::vector<std::string> violations_;
   std::vector<std::string> history_;

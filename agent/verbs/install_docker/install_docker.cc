@@ -83,10 +83,8 @@ class InstallDocker : public Verb {
 
   absl::Status Apply(Execution& execution) override {
     RETURN_IF_ERROR(CheckDaemonJson(host_));
-    const bool torn = ReadMark(host_, kVerb).has_value();
     absl::StatusOr<host::DockerInfo> before = host_.docker->Info();
-    const bool is_there = !torn && before.ok() && Fits(before->server_version);
-    if (is_there) return absl::OkStatus();
+    if (!IsDue(before)) return absl::OkStatus();
     if (want_.has_binary()) {
       RETURN_IF_ERROR(InstallBinaries(execution, before));
     } else {
@@ -107,7 +105,19 @@ class InstallDocker : public Verb {
     return status;
   }
 
+  std::vector<v1::Artifact> Artifacts() override {
+    const bool fetches =
+        want_.has_binary() && CheckDaemonJson(host_).ok() && IsDue(host_.docker->Info());
+    return fetches ? std::vector<v1::Artifact>{want_.binary().archive()}
+                   : std::vector<v1::Artifact>{};
+  }
+
  private:
+  // Whether an Apply installs, given what the daemon answers now.
+  bool IsDue(const absl::StatusOr<host::DockerInfo>& now) const {
+    return ReadMark(host_, kVerb).has_value() || !now.ok() || !Fits(now->server_version);
+  }
+
   // A package may restart the daemon by itself: what the restart meets is said before the install.
   absl::Status Begin(Execution& execution, const absl::StatusOr<host::DockerInfo>& before,
                      const std::string& what) {
@@ -138,6 +148,7 @@ class InstallDocker : public Verb {
     RETURN_IF_ERROR(host_.filesystem->MakeFolders(kUnpackFolder));
     absl::Status status = UnpackAndMove(execution, archive);
     absl::Status removed = host_.filesystem->RemoveAll(kUnpackFolder);
+    if (!status.ok()) Distrust(host_, want_.binary().archive());
     RETURN_IF_ERROR(status);
     RETURN_IF_ERROR(removed);
     return host_.filesystem->Write(kUnitFile, kUnit);

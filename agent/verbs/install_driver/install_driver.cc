@@ -77,32 +77,18 @@ class InstallDriver : public Verb {
   }
 
   absl::Status Apply(Execution& execution) override {
-    ASSIGN_OR_RETURN(const PackageState driver, ReadPackageState(host_, install_path_, "driver"));
-    ASSIGN_OR_RETURN(const PackageState firmware,
-                     ReadPackageState(host_, install_path_, "firmware"));
-    const bool torn = ReadMark(host_, kVerb).has_value();
-    const bool accepted = IsAccepted(driver.version);
-    const bool needs_driver = torn || (driver.version != want_.version() && !accepted);
-    const bool needs_firmware =
-        !want_.firmware_version().empty() && want_.firmware().url() != "" &&
-        (torn || (firmware.version != want_.firmware_version() && !accepted));
-    if (!needs_driver && !needs_firmware) return absl::OkStatus();
-    if (needs_driver) RETURN_IF_ERROR(MayReplace("driver", driver.version, want_.version()));
-    if (needs_firmware) {
-      RETURN_IF_ERROR(MayReplace("firmware", firmware.version, want_.firmware_version()));
-    }
-
-    RETURN_IF_ERROR(CheckTools());
+    ASSIGN_OR_RETURN(const Work work, WorkNow());
+    if (!work.driver && !work.firmware) return absl::OkStatus();
     NoteKernelHeaders(execution);
     std::vector<InstallerRun> runs;
-    if (needs_driver) {
+    if (work.driver) {
       ASSIGN_OR_RETURN(const std::string path, FetchToNode(host_, execution, want_.driver()));
-      runs.push_back(DriverRun(path, !driver.version.empty()));
+      runs.push_back(DriverRun(path, work.is_upgrade));
     }
-    if (needs_firmware) {
+    if (work.firmware) {
       ASSIGN_OR_RETURN(const std::string path, FetchToNode(host_, execution, want_.firmware()));
       InstallerRun run = {"driver", "firmware", path, {"--full", "--quiet"}, "", deadline_};
-      runs.insert(driver.version.empty() ? runs.end() : runs.begin(), run);
+      runs.insert(work.is_upgrade ? runs.begin() : runs.end(), run);
     }
     if (execution.IsCancelled()) return absl::CancelledError("cancelled before the install");
     RETURN_IF_ERROR(WriteMark(
@@ -114,7 +100,42 @@ class InstallDriver : public Verb {
     return absl::OkStatus();
   }
 
+  std::vector<v1::Artifact> Artifacts() override {
+    const absl::StatusOr<Work> work = WorkNow();
+    std::vector<v1::Artifact> artifacts;
+    if (work.ok() && work->driver) artifacts.push_back(want_.driver());
+    if (work.ok() && work->firmware) artifacts.push_back(want_.firmware());
+    return artifacts;
+  }
+
  private:
+  // What an Apply installs now.
+  struct Work {
+    bool driver = false;
+    bool firmware = false;
+    bool is_upgrade = false;  // there is a driver
+  };
+
+  // Refused where the install would be, before anything is fetched for it.
+  absl::StatusOr<Work> WorkNow() const {
+    ASSIGN_OR_RETURN(const PackageState driver, ReadPackageState(host_, install_path_, "driver"));
+    ASSIGN_OR_RETURN(const PackageState firmware,
+                     ReadPackageState(host_, install_path_, "firmware"));
+    const bool torn = ReadMark(host_, kVerb).has_value();
+    const bool accepted = IsAccepted(driver.version);
+    Work work;
+    work.driver = torn || (driver.version != want_.version() && !accepted);
+    work.firmware = !want_.firmware_version().empty() && want_.firmware().url() != "" &&
+                    (torn || (firmware.version != want_.firmware_version() && !accepted));
+    work.is_upgrade = !driver.version.empty();
+    if (work.driver) RETURN_IF_ERROR(MayReplace("driver", driver.version, want_.version()));
+    if (work.firmware) {
+      RETURN_IF_ERROR(MayReplace("firmware", firmware.version, want_.firmware_version()));
+    }
+    if (work.driver || work.firmware) RETURN_IF_ERROR(CheckTools());
+    return work;
+  }
+
   bool IsAccepted(const std::string& version) const {
     const auto& accepted = want_.accepted_versions();
     return std::any_of(accepted.begin(), accepted.end(), [&](const std::string& entry) {
@@ -239,6 +260,7 @@ class InstallDriver : public Verb {
     const bool ended_well = result.ok() || (!is_driver && result.exit_code == 2);
     const std::string& wanted = is_driver ? want_.version() : want_.firmware_version();
     if (!ended_well || state.version != wanted) {
+      Distrust(host_, is_driver ? want_.driver() : want_.firmware());
       return FailureOfOutput(run.stage, result.Combined(), InstalledNothing(run, result));
     }
     return NoteInstalled(host_, run.step, wanted,

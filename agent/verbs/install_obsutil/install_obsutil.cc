@@ -52,6 +52,7 @@ class InstallObsutil : public Verb {
     RETURN_IF_ERROR(host_.filesystem->MakeFolders(kUnpackFolder));
     const absl::Status installed = UnpackAndMove(execution, archive);
     const absl::Status removed = host_.filesystem->RemoveAll(kUnpackFolder);
+    if (!installed.ok()) Distrust(host_, want_.archive());
     return installed.ok() ? removed : installed;
   }
 

@@ -91,7 +91,7 @@ class InstallRuntime : public Verb {
     ASSIGN_OR_RETURN(const std::string before_text, FormerText(torn));
     json before = ObjectOf(before_text);
     before.merge_patch(found);  // what somebody changed since a torn install stays
-    if (torn || InstalledVersion() != want_.version()) {
+    if (IsDue()) {
       ASSIGN_OR_RETURN(const std::string installer,
                        FetchToNode(host_, execution, want_.installer()));
       if (execution.IsCancelled()) return absl::CancelledError("cancelled before the install");
@@ -107,7 +107,17 @@ class InstallRuntime : public Verb {
     return RestartDocker(execution, before_text);
   }
 
+  std::vector<v1::Artifact> Artifacts() override {
+    const bool fetches = CheckDaemonJson(host_).ok() && IsDue();
+    return fetches ? std::vector<v1::Artifact>{want_.installer()} : std::vector<v1::Artifact>{};
+  }
+
  private:
+  // Whether an Apply runs the installer; what it does beside that needs no file.
+  bool IsDue() const {
+    return ReadMark(host_, kVerb).has_value() || InstalledVersion() != want_.version();
+  }
+
   json ReadConfiguration() const {
     return ObjectOf(host_.filesystem->Read(kDaemonJson, 1 << 20).value_or(""));
   }
@@ -165,6 +175,7 @@ class InstallRuntime : public Verb {
     ASSIGN_OR_RETURN(const host::ProcessResult result, RunInstaller(host_, execution, run));
     if (execution.IsCancelled()) return absl::CancelledError("cancelled during the install");
     if (result.ok() && InstalledVersion() == want_.version()) return absl::OkStatus();
+    Distrust(host_, want_.installer());
     return FailureOfOutput("runtime", result.Combined(), InstalledNothing(run, result));
   }
 
@@ -201,12 +212,16 @@ class InstallRuntime : public Verb {
                            "Restart dockerd by the node's own means, then retry.");
     }
     RETURN_IF_ERROR(status);
+    std::vector<host::DockerContainer> running;
+    if (const absl::StatusOr<host::DockerInfo> info = host_.docker->Info(); info.ok())
+      running = AnnounceRestart(host_, execution, *info, /*unit_changes=*/false);
     status = RunSystemctl(host_, execution, {"--no-block", "restart", "docker.service"});
     if (status.ok()) {
       status = WaitForDaemon(host_, execution, "runtime", [](const host::DockerInfo& info) {
         return info.default_runtime == "ascend";
       });
     }
+    if (status.ok()) LogWhatWentOn(host_, execution, running);
     if (status.ok() || absl::IsCancelled(status) || host_.docker->Info().ok()) return status;
     RestoreConfiguration(execution, before_text);
     return status;

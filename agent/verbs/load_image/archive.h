@@ -17,8 +17,9 @@ struct ArchivedImage {
   std::vector<std::string> tags;
 };
 
-// By tar, which reads a compressed archive twice to its end: a minute for 10 GB. Any error means
-// that it could not be seen; whether the archive is one is for docker load to say.
+// By tar, which reads a compressed archive twice to its end: a minute for 10 GB. InvalidArgument,
+// with the line that says so: it is no archive of docker save. Any other error means that it could
+// not be seen; what it is is for docker load to say.
 absl::StatusOr<std::vector<ArchivedImage>> InspectArchive(host::Host& host, const std::string& path,
                                                           const host::Cancelled& cancelled);
 

@@ -12,12 +12,14 @@
 #include "agent/verbs/observation.h"
 #include "agent/verbs/signatures.h"
 #include "agent/verbs/source_attempts.h"
+#include "common/failure.h"
 #include "common/status_macros.h"
 
 namespace npufleet::verbs {
 namespace {
 
 constexpr char kFolder[] = "/var/lib/npufleet/agent/artifacts/";
+constexpr char kNoArchive[] = "IMG-09";
 // A loaded image takes about twice its archive: the layers, and what is unpacked of them meanwhile.
 constexpr uint64_t kSpaceFactor = 2;
 
@@ -32,6 +34,12 @@ std::string Describe(const v1::Image::Source& source) {
   if (source.has_archive()) return artifacts::ShownUrl(source.archive().url());
   if (!source.registry().empty()) return source.registry();
   return source.obs();
+}
+
+absl::Status NoArchive(const std::string& symptom, const std::string& path) {
+  return SignedFailure(v1::Failure::CONFIG, kNoArchive, symptom,
+                       absl::StrCat(path.substr(path.rfind('/') + 1),
+                                    " is no archive of docker save: correct image.sources."));
 }
 
 class LoadImage : public Verb {
@@ -97,8 +105,9 @@ class LoadImage : public Verb {
                                               CallbacksOf(execution, "downloading " + name)));
     const absl::Status loaded = LoadFile(path, execution);
     // What was fetched is ours to remove. A verified archive that Docker could not take now is
-    // kept.
-    if (path == target && (loaded.ok() || archive.sha256().empty())) {
+    // kept; one that is none is not.
+    const bool is_none = !loaded.ok() && ToFailure(loaded).signature() == kNoArchive;
+    if (path == target && (loaded.ok() || is_none || archive.sha256().empty())) {
       const absl::Status removed = host_.filesystem->Remove(target);
       if (!removed.ok()) execution.Log(removed.ToString());
     }
@@ -120,8 +129,7 @@ class LoadImage : public Verb {
         [&execution](std::string_view line) { execution.Log(line); });
     if (!names.ok()) return Explained(names.status());
     if (names->empty()) {
-      return SignedFailure(v1::Failure::CONFIG, "IMG-09", absl::StrCat(path, " holds no image"),
-                           "The archive must come from docker save.");
+      return NoArchive(absl::StrCat(path, " holds no image"), path);
     }
     const bool has_name = std::find(names->begin(), names->end(), load_.name()) != names->end();
     return Name(has_name ? load_.name() : names->front(), execution);
@@ -134,6 +142,10 @@ class LoadImage : public Verb {
     const absl::StatusOr<std::vector<ArchivedImage>> images =
         InspectArchive(host_, path, [&execution] { return execution.IsCancelled(); });
     if (absl::IsCancelled(images.status())) return images.status();
+    if (absl::IsInvalidArgument(images.status())) {
+      execution.Log(std::string(images.status().message()));
+      return NoArchive(std::string(images.status().message()), path);
+    }
     if (!images.ok()) {
       execution.Log(std::string(images.status().message()));
       return absl::OkStatus();

@@ -2,15 +2,18 @@
 #include "agent/verbs/run_container/run_container.h"
 
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "agent/verbs/container_exec.h"
 #include "agent/verbs/install_docker/daemon.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/signatures.h"
+#include "agent/verbs/sweep.h"
 #include "common/status_macros.h"
 
 namespace npufleet::verbs {
@@ -58,6 +61,18 @@ std::string HowItEnded(const host::DockerContainer& container) {
   return text;
 }
 
+std::set<uint32_t> ChipsOf(const host::ContainerSpec& spec) {
+  std::set<uint32_t> chips;
+  for (const std::string& device : spec.devices) {
+    constexpr std::string_view kChip = "/dev/davinci";
+    uint32_t chip = 0;  // /dev/davinci_manager has none
+    if (absl::StartsWith(device, kChip.data()) &&
+        absl::SimpleAtoi(device.substr(kChip.size(), device.find(':') - kChip.size()), &chip))
+      chips.insert(chip);
+  }
+  return chips;
+}
+
 class RunContainer : public Verb {
  public:
   RunContainer(host::ContainerSpec spec, std::string shm_size, v1::Subject subject,
@@ -90,6 +105,8 @@ class RunContainer : public Verb {
   absl::Status Apply(Execution& execution) override {
     RETURN_IF_ERROR(RemoveOurs(execution));
     if (execution.IsCancelled()) return absl::CancelledError();
+    // Its /dev/shm and /tmp/ray are new with it.
+    RETURN_IF_ERROR(SweepChips(host_, {subject_.task(), spec_.name, ChipsOf(spec_)}, execution));
     execution.Log(DockerRunLine(spec_, shm_size_));
     absl::StatusOr<host::DockerContainer> started = host_.docker->RunContainer(spec_);
     if (!started.ok()) return Explained(started.status());

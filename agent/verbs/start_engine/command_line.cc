@@ -13,7 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "agent/verbs/observation.h"
-#include "agent/verbs/start_engine/foreign_options.h"
+#include "common/spec/foreign_options.h"
 
 namespace npufleet::verbs {
 namespace {
@@ -151,7 +151,7 @@ class Builder {
   }
 
   absl::Status ExtraArguments(std::string_view model_path) {
-    absl::StatusOr<MappedOptions> mapped = MapForeignOptions(
+    absl::StatusOr<spec::MappedOptions> mapped = spec::MapForeignOptions(
         {engine_.extra_args().begin(), engine_.extra_args().end()}, options_, model_path);
     if (!mapped.ok()) return mapped.status();
     line_.argv.insert(line_.argv.end(), mapped->arguments.begin(), mapped->arguments.end());

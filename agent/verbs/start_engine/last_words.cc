@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/verbs/start_engine/last_words.h"
 
-#include <algorithm>
-#include <iterator>
 #include <string>
 #include <utility>
 
@@ -11,15 +9,6 @@
 #include "agent/verbs/start_engine/startup_faults.h"
 
 namespace npufleet::verbs {
-namespace {
-
-// What remains of a rank or an engine that was killed, by whomever, and what its peers say of it.
-constexpr const char* kFromOutside[] = {"RUN-01", "RUN-02", "RUN-03", "RUN-14", "RUN-15",
-                                        "SRV-24", "NET-06", "NET-08", "NET-09", "NET-11",
-                                        "NET-13", "NET-14", "NET-15", "RAW-05", "PRE-02"};
-
-}  // namespace
-
 std::optional<v1::Failure> LastWords(host::Host& host, std::string_view container) {
   const absl::StatusOr<std::string> log = EndOfNewestEngineLog(host, container);
   if (!log.ok() || log->empty()) return std::nullopt;
@@ -29,10 +18,8 @@ std::optional<v1::Failure> LastWords(host::Host& host, std::string_view containe
   lines.Finish();
   v1::Failure cause = faults.Cause("");
   if (cause.signature().empty()) return std::nullopt;
-  if (std::find(std::begin(kFromOutside), std::end(kFromOutside), cause.signature()) !=
-      std::end(kFromOutside)) {
-    cause.clear_signature();
-  }
+  // That a rank or the engine is gone is all that remains of one that was killed, by whomever.
+  if (!faults.HasCause()) cause.clear_signature();
   return cause;
 }
 

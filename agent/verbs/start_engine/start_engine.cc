@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/verbs/start_engine/start_engine.h"
 
+#include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "agent/artifacts/manifest.h"
 #include "agent/verbs/container_exec.h"
 #include "agent/verbs/observation.h"
@@ -17,6 +21,7 @@
 #include "agent/verbs/start_engine/engine_log.h"
 #include "agent/verbs/start_engine/last_words.h"
 #include "agent/verbs/start_engine/startup.h"
+#include "agent/verbs/sweep.h"
 #include "common/status_macros.h"
 
 namespace npufleet::verbs {
@@ -186,8 +191,15 @@ class StartEngine : public Verb {
                                                               image.version, image.options));
     for (const std::string& note : line.notes) execution.Log(absl::StrCat("note: ", note));
     RETURN_IF_ERROR(EndServers(execution));
+    const SweepScope scope = Scope();
+    RETURN_IF_ERROR(SweepPort(host_, scope, static_cast<uint16_t>(start_.engine().port()), "SRV-22",
+                              /*refuses=*/false, execution));
     RETURN_IF_ERROR(WaitForPort(execution));
     RETURN_IF_ERROR(WaitForRay(execution));
+    // As Ray lends nobody an NPU now, a rank that still holds one is no longer of use.
+    RETURN_IF_ERROR(SweepChips(host_, scope, execution));
+    SweepFiles(host_, start_.container(), SweptFolders::kSharedMemory, execution);
+    if (execution.IsCancelled()) return absl::CancelledError();
 
     RemoveOldEngineLogs(host_, start_.container(), execution);
     const std::string log = EngineLogPath(host_.clock->Now());
@@ -208,6 +220,34 @@ class StartEngine : public Verb {
     return log;
   }
 
+  // The chips are those that the server is told of; Ray itself stays.
+  SweepScope Scope() const {
+    SweepScope scope;
+    scope.task = subject_.task();
+    scope.container = start_.container();
+    const auto visible = start_.engine().environment().find("ASCEND_RT_VISIBLE_DEVICES");
+    if (visible != start_.engine().environment().end()) {
+      for (const auto& text : absl::StrSplit(visible->second, ',')) {
+        uint32_t chip = 0;
+        if (absl::SimpleAtoi(text, &chip)) scope.chips.insert(chip);
+      }
+    }
+    scope.keeps = [](const host::ProcessInfo& process) { return IsRayItself(process); };
+    return scope;
+  }
+
+  // Which node a rank of another node ran on: its name, too, where only one other has Ray.
+  std::string NodeOf(std::string_view address) const {
+    if (address.empty() || address == start_.address()) return "";
+    constexpr std::string_view kWorker = "ray-worker@";
+    std::set<std::string> workers;
+    for (const auto& [need, token] : subject_.inputs()) {
+      if (need.starts_with(kWorker)) workers.insert(need.substr(kWorker.size()));
+    }
+    if (workers.size() != 1) return std::string(address);
+    return absl::StrCat(*workers.begin(), " (", std::string(address), ")");
+  }
+
   absl::Status WaitForStartup(const std::string& log, Execution& execution) {
     StartupWant want;
     want.container = start_.container();
@@ -215,6 +255,7 @@ class StartEngine : public Verb {
     want.url = absl::StrCat("http://", start_.address(), ":", start_.engine().port());
     want.model = start_.engine().served_model_name();
     want.deadline = ToDuration(start_.engine().start_deadline(), kStartDeadline);
+    want.node_of = [this](std::string_view address) { return NodeOf(address); };
     want.server = [this]() -> absl::StatusOr<std::optional<int>> {
       ASSIGN_OR_RETURN(std::optional<host::ProcessInfo> server,
                        FindStampedProcess(host_, start_.container(), subject_.task(), IsServer));

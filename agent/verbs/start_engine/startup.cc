@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/host/line_splitter.h"
+#include "agent/verbs/kernel_log.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/start_engine/engine_log.h"
 #include "agent/verbs/start_engine/startup_faults.h"
@@ -92,8 +93,15 @@ class Startup {
   }
 
   absl::Status Lost(std::string_view symptom) const {
-    return FailureStatus(faults_.Cause(absl::StrCat(std::string(symptom), "; log ", want_.log_path,
-                                                    " in container ", want_.container)));
+    v1::Failure failure = faults_.Cause(absl::StrCat(std::string(symptom), "; log ", want_.log_path,
+                                                     " in container ", want_.container));
+    if (faults_.HasCause()) return FailureStatus(failure);
+    if (std::optional<v1::Failure> kernel =
+            KernelFailure(host_, "serve", want_.container, began_)) {
+      *kernel->mutable_log_tail() = failure.log_tail();
+      return FailureStatus(*kernel);
+    }
+    return FailureStatus(failure);
   }
 
   // The HTTP status, 0 without an answer.
@@ -145,7 +153,8 @@ class Startup {
   absl::Duration last_line_;
   host::LineSplitter lines_{[this](std::string_view line) { ReadLine(line); }};
   StartupProgress progress_;
-  StartupFaults faults_;
+  StartupFaults faults_{want_.node_of};
+  const absl::Time began_ = host_.clock->Now();
 };
 
 }  // namespace

@@ -24,12 +24,13 @@ struct StartupWant {
   absl::Duration deadline;
   // The pid of the server's process; nothing when it does not live.
   std::function<absl::StatusOr<std::optional<int>>()> server;
+  std::function<std::string(std::string_view address)> node_of;  // StartupFaults'
 };
 
 // OK when /health says 200 and /v1/models lists the model. The log's lines go to the operation's
 // log, and its phases to its progress. Fails when the process ends, when a rank is known to have
 // failed, when no line came for 10 minutes, and at the deadline; each time with the earliest cause
-// in the log.
+// in the log, or what the kernel of this node says meanwhile when the log names none.
 absl::Status AwaitStartup(host::Host& host, const StartupWant& want, Execution& execution);
 
 }  // namespace npufleet::verbs

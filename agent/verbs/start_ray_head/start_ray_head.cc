@@ -36,7 +36,10 @@ class StartRayHead : public Verb {
     RETURN_IF_ERROR(CheckAddressOfNic(host_, start_.address(), start_.nic()));
     RayStart start;
     start.stage = "ray-head";
+    start.task = subject_.task();
     start.container = start_.container();
+    start.chips.insert(start_.chips().begin(), start_.chips().end());
+    start.port = static_cast<uint16_t>(start_.port());
     start.argv = {"ray",
                   "start",
                   "--head",

@@ -63,7 +63,9 @@ class StartRayWorker : public Verb {
     RETURN_IF_ERROR(CheckAddressOfNic(host_, start_.address(), start_.nic()));
     RayStart start;
     start.stage = "ray-worker";
+    start.task = subject_.task();
     start.container = start_.container();
+    start.chips.insert(start_.chips().begin(), start_.chips().end());
     start.argv = {"ray",
                   "start",
                   absl::StrCat("--address=", Head()),

@@ -23,6 +23,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 
 constexpr char kAbc[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+constexpr char kAbcBlob[] = "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f";  // git hash-object
 constexpr char kFolder[] = "/data2/Qwen3";
 
 class ModelTest : public ::testing::Test {
@@ -82,6 +83,21 @@ TEST_F(ModelTest, ListsHuggingFacePageByPage) {
   EXPECT_EQ(files->at(0).sha256, "dd");
   EXPECT_EQ(files->at(1).sha256, "");
   EXPECT_EQ(files->at(1).url, "https://hub/Qwen/Qwen3/resolve/main/sub/config.json");
+}
+
+TEST_F(ModelTest, HuggingFaceTellsGitsIdOfWhatIsNotInLfs) {
+  node_.http().On("GET", "https://hub/", 200,
+                  R"([{"type":"file","path":"a.json","size":3,
+                       "oid":"F2BA8F84AB5C1BCE84A7B441CB1959CFC7093B7F"},
+                      {"type":"file","path":"b.safetensors","size":3,
+                       "oid":"f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f","lfs":{"oid":"dd"}},
+                      {"type":"file","path":"c.json","size":3,"oid":"no id"}])");
+  const auto files = List(HubKind::kHuggingFace);
+  ASSERT_TRUE(files.ok()) << files.status();
+  ASSERT_EQ(files->size(), 3u);
+  EXPECT_EQ(files->at(0).git_blob, kAbcBlob);
+  EXPECT_EQ(files->at(1).git_blob, "");
+  EXPECT_EQ(files->at(2).git_blob, "");
 }
 
 TEST_F(ModelTest, SaysWhyAHubCannotBeListed) {
@@ -166,6 +182,34 @@ TEST_F(ModelTest, FetchesOnlyWhatIsWrong) {
   EXPECT_EQ(node_.http().Count("GET", "https://hub/a"), 2);
   EXPECT_EQ(node_.http().Count("GET", "https://hub/c"), 1);
   EXPECT_EQ(ReadManifest(node_.files(), kFolder)->Digest(), before->Digest());
+}
+
+TEST_F(ModelTest, AFileWithoutASha256IsComparedByGitsId) {
+  std::vector<HubFile> files = Served("abX");
+  files[1].git_blob = kAbcBlob;
+  const auto wrong = FailureOf(FetchTree(node_.host(), files, kFolder, {}, {}).status());
+  ASSERT_TRUE(wrong.has_value());
+  EXPECT_EQ(wrong->class_(), v1::Failure::CONFIG);
+  EXPECT_THAT(wrong->symptom(), HasSubstr(kAbcBlob));
+  EXPECT_FALSE(node_.files().Exists("/data2/Qwen3/sub/config.json"));
+  EXPECT_EQ(node_.http().Count("GET", "https://hub/c"), 2);  // bytes may be lost on the way, once
+  node_.http().Serve("https://hub/c", "abc");
+  EXPECT_TRUE(FetchTree(node_.host(), files, kFolder, {}, {}).ok());
+}
+
+TEST_F(ModelTest, WhatWasVerifiedByLengthAloneKeepsItsDigestAndOnlyWrongFilesAreFetched) {
+  std::vector<HubFile> files = Served("abc");
+  const auto before = FetchTree(node_.host(), files, kFolder, {}, {});
+  files[1].git_blob = kAbcBlob;
+  const auto after = FetchTree(node_.host(), files, kFolder, {}, {});
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ(after->Digest(), before->Digest());
+  EXPECT_EQ(node_.http().Count("GET", "https://hub/c"), 1);
+
+  files = Served("abX");  // a revision whose file is as long
+  files[1].git_blob = "caec03be6c915e3392a7638ea578c9609de3417a";
+  ASSERT_TRUE(FetchTree(node_.host(), files, kFolder, {}, {}).ok());
+  EXPECT_EQ(node_.files().Read("/data2/Qwen3/sub/config.json").value(), "abX");
 }
 
 TEST_F(ModelTest, OneFileThatCannotBeHadFailsTheTree) {

@@ -44,6 +44,15 @@ TEST(InventoryTest, NpuSmiIsReadWithTheLibraryPathOfTheDriver) {
               HasSubstr(node.root() + "/usr/local/Ascend/driver/lib64/driver"));
 }
 
+TEST(InventoryTest, ItTellsTheInterfaceOfEachAddress) {
+  fakes::FakeHost node;
+  node.system().SetInterfaces({{"bond4", {"192.168.0.15", "10.0.0.15"}, true}, {"eth1", {}, true}});
+  v1::Inventory inventory = ReadInventory(node.host());
+  EXPECT_EQ(inventory.interfaces().size(), 2u);
+  EXPECT_EQ(inventory.interfaces().at("192.168.0.15"), "bond4");
+  EXPECT_EQ(inventory.interfaces().at("10.0.0.15"), "bond4");
+}
+
 TEST(InventoryTest, ANodeWithoutDriverSaysSo) {
   fakes::FakeHost node;
   v1::Inventory inventory = ReadInventory(node.host());

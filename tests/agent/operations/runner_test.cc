@@ -116,6 +116,18 @@ TEST_F(RunnerTest, ChecksAppliesAndChecks) {
   EXPECT_EQ(verbs_[kTask].applies, 1);
 }
 
+TEST_F(RunnerTest, WhatWasSweptIsInTheOperationHoweverItEnds) {
+  verbs_[kTask].apply = [](verbs::Execution& execution) {
+    execution.Swept("process 7 of a former start");
+    return absl::UnavailableError("no");
+  };
+  const v1::Operation operation = Run(Request("a"));
+  EXPECT_EQ(operation.state(), v1::Operation::FAILED);
+  EXPECT_THAT(operation.swept(), testing::ElementsAre("process 7 of a former start"));
+  EXPECT_THAT(operation.failure().log_tail(),
+              testing::Contains("swept: process 7 of a former start"));
+}
+
 TEST_F(RunnerTest, WhatIsPresentIsLeftAloneUnlessRedoIsAsked) {
   verbs_[kTask].there = true;
   v1::Operation operation = Run(Request("a"));
@@ -262,6 +274,16 @@ TEST_F(RunnerTest, StopStopsAndSaysWhatIsLeft) {
   EXPECT_EQ(operation.observation().state(), v1::Observation::ABSENT);
   EXPECT_EQ(verbs_[kTask].stops, 1);
   EXPECT_EQ(verbs_[kTask].applies, 0);
+}
+
+TEST_F(RunnerTest, AStopThatLeavesItRunningHasFailed) {
+  verbs_[kTask].there = true;
+  verbs_[kTask].stop = [](verbs::Execution&) { return absl::OkStatus(); };
+  v1::StartOperationRequest request = Request("a");
+  request.set_action(v1::Operation::STOP);
+  const v1::Operation operation = Run(request);
+  EXPECT_EQ(operation.state(), v1::Operation::FAILED);
+  EXPECT_THAT(operation.failure().symptom(), HasSubstr("still runs: token-1"));
 }
 
 TEST_F(RunnerTest, CancelReachesTheVerb) {

@@ -134,6 +134,14 @@ TEST_F(InstallRuntimeTest, ItIsInstalledAndDockerRestartedOnce) {
   EXPECT_EQ(node_.programs().Count({Installer()}), 1);
 }
 
+TEST_F(InstallRuntimeTest, TheRestartOfDockerNamesTheContainersThatItEnds) {
+  node_.docker().AddContainer({.name = "somebodys", .status = "running"});
+  fakes::FakeExecution execution(node_.host());
+  ASSERT_TRUE(Make()->Apply(execution).ok());
+  EXPECT_THAT(execution.Text(), HasSubstr("end as Docker restarts (live-restore is off), and come "
+                                          "back only if their restart policy says so: somebodys"));
+}
+
 TEST_F(InstallRuntimeTest, AUsersKeysStayAndAreNoPartOfTheToken) {
   ASSERT_TRUE(
       node_.files()

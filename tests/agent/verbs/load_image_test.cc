@@ -88,6 +88,42 @@ TEST_F(LoadImageTest, LoadsAnArchiveNamesItAndRemovesTheFile) {
               ElementsAre("load " + std::string(kArchive), "tag sha256:aa " + std::string(kName)));
 }
 
+TEST_F(LoadImageTest, WhatIsNoArchiveOfImagesIsToldWithoutDockerAndDoesNotStay) {
+  AddArchiveSource(kUrl);
+  node_.http().Serve(kUrl, "archive");
+  const struct {
+    const char* out;
+    const char* err;
+    int exit_code;
+    const char* symptom;
+  } cases[] = {
+      {"", "tar: This does not look like a tar archive\ntar: Exiting", 2, "look like a tar"},
+      {"", "gzip: stdin: not in gzip format\ntar: Child returned status 1", 2, "gzip format"},
+      {"etc/\netc/passwd\n", "", 0, "tar finds no manifest.json"},
+      {"", "", 0, "tar finds no manifest.json"}};
+  for (const auto& one : cases) {
+    node_.programs().On({"tar", "--occurrence=1"}, "", "tar: Not found in archive", 2);
+    node_.programs().On({"tar", "-tf"}, one.out, one.err, one.exit_code);
+    const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+    EXPECT_EQ(failure.class_(), v1::Failure::CONFIG) << failure.ShortDebugString();
+    EXPECT_EQ(failure.signature(), "IMG-09");
+    EXPECT_THAT(failure.symptom(), HasSubstr(one.symptom));
+    EXPECT_THAT(failure.advice(), HasSubstr("vllm-ascend-0.8.4rc2.tar.gz"));
+    EXPECT_FALSE(node_.files().Exists(kArchive));
+  }
+  EXPECT_THAT(node_.docker().Changes(), IsEmpty());
+}
+
+TEST_F(LoadImageTest, ACutArchiveIsDockersToJudge) {
+  AddArchiveSource(kUrl);
+  node_.http().Serve(kUrl, "archive");
+  node_.docker().AddArchive(kArchive, Image("sha256:aa", {kName}));
+  node_.programs().On({"tar", "--occurrence=1"}, "", "tar: Unexpected EOF in archive", 2);
+  node_.programs().On({"tar", "-tf"}, "1.json\n", "tar: Unexpected EOF in archive", 2);
+  ASSERT_TRUE(Make()->Apply(execution_).ok());
+  EXPECT_THAT(node_.docker().Changes(), ElementsAre("load " + std::string(kArchive)));
+}
+
 TEST_F(LoadImageTest, AnArchiveOnTheNodeStays) {
   ASSERT_TRUE(node_.files().Write("/data/image.tar", "archive").ok());
   AddArchiveSource("/data/image.tar");

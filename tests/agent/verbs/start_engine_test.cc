@@ -534,6 +534,64 @@ TEST_F(StartEngineTest, AnImageWithoutVllmIsTheSpecs) {
   EXPECT_THAT(failure.symptom(), HasSubstr("not found"));
 }
 
+TEST(StartupFaultsTest, ACauseComesBeforeWhatItsPeersSayAndThatBeforeWrappers) {
+  StartupFaults faults;
+  faults.Read("RuntimeError: Engine core initialization failed. See root cause above.");
+  EXPECT_EQ(faults.Cause("").signature(), "SRV-23");
+  faults.Read(
+      "torch.distributed.DistStoreError: Timed out after 1801 seconds waiting for clients.");
+  faults.Read("EI0006 Getting socket times out. Reason: 1. The remote does not initiate a connect");
+  EXPECT_EQ(faults.Cause("").signature(), "NET-14") << "of consequences the earliest";
+  EXPECT_FALSE(faults.HasCause());
+  faults.Read("RuntimeError: NPU out of memory. Tried to allocate 30.00 MiB (NPU 3; 60.96 GiB)");
+  faults.Read(
+      "ValueError: Total number of attention heads (40) must be divisible by tensor "
+      "parallel size (16).");
+  EXPECT_TRUE(faults.HasCause());
+  EXPECT_EQ(faults.Cause("").signature(), "SRV-11") << "of causes the earliest";
+}
+
+TEST_F(StartEngineTest, ACauseOfAnotherNodesRankNamesThatNode) {
+  inputs_ = {{"ray-head", "session"}, {"ray-worker@node-b", "b1"}};
+  log_lines_ = {
+      "(RayWorkerWrapper pid=860) EI0006 Getting socket times out. Reason: 1. The remote",
+      "\x1b[36m(RayWorkerWrapper pid=412, ip=192.168.0.16)\x1b[0m RuntimeError: NPU out of memory. "
+      "Tried to allocate 30.00 MiB (NPU 3; 60.96 GiB total capacity)"};
+  after_log_ = nullptr;
+  v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.signature(), "SRV-11");
+  EXPECT_THAT(failure.symptom(), HasSubstr("on node-b (192.168.0.16): "));
+}
+
+TEST_F(StartEngineTest, WhatTheKernelSaysOutranksTheWordsOfPeers) {
+  const std::string id = node_.docker().InspectContainer(kContainer)->id;
+  node_.programs().On(
+      {"journalctl", "-k"},
+      absl::StrCat("oom-kill:constraint=CONSTRAINT_NONE,task_memcg=/docker/", id,
+                   ",task=python3,pid=702,uid=0\nOut of memory: Killed process 702 (python3)\n"));
+  log_lines_ = {"Engine core proc EngineCore_DP0 died unexpectedly, shutting down client."};
+  after_log_ = [this] { EndServer(); };
+  EXPECT_EQ(ToFailure(Make()->Apply(execution_)).signature(), "PRE-02");
+}
+
+TEST_F(StartEngineTest, AnotherUserOfTheChipsIsNotTouchedAndNoServerStarts) {
+  (*start_.mutable_engine()->mutable_environment())["ASCEND_RT_VISIBLE_DEVICES"] = "0";
+  node_.system().AddProcess({.pid = 42, .argv = {"vllm", "serve", "/m"}});
+  node_.programs().On(
+      {"npu-smi", "info"},
+      "| npu-smi 25.0.rc1                 Version: 25.0.rc1 |\n"
+      "| NPU   Name | Health | Power(W) Temp(C) Hugepages-Usage(page)|\n"
+      "| Chip | Bus-Id | AICore(%) Memory-Usage(MB) HBM-Usage(MB) |\n"
+      "| 0 910B3 | OK | 92.0 39 0 / 0 |\n| 0 | 0000:C0:00.0 | 0 0 / 0 3314 / 65536 |\n"
+      "| NPU     Chip | Process id | Process name | Process memory(MB) |\n"
+      "| 0 0 | 42 | vllm | 9 |\n+====+\n");
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.class_(), v1::Failure::NEEDS_OPERATOR);
+  EXPECT_THAT(failure.symptom(), HasSubstr("NPU 0 is held by process 42 (vllm serve)"));
+  EXPECT_EQ(starts_, 0);
+  EXPECT_THAT(node_.system().Signals(), IsEmpty());
+}
+
 TEST(StartupFaultsTest, AShortWaitForRaysNpusIsNoFault) {
   StartupFaults faults;
   faults.Read(

@@ -261,6 +261,14 @@ TEST(ValidateTest, PortsAndDurations) {
               ElementsAre("spec.retry.maxBackoff: initialBackoff 15m is over maxBackoff 5m"));
 }
 
+TEST(ValidateTest, TheEngineListensWhereItIsAsked) {
+  for (const char* host : {"0.0.0.0", "::", "192.168.0.15"})
+    EXPECT_THAT(Violations([&](auto& spec) { spec.mutable_engine()->set_host(host); }), IsEmpty());
+  EXPECT_THAT(Violations([](auto& spec) { spec.mutable_engine()->set_host("127.0.0.1"); }),
+              ElementsAre(HasSubstr("spec.engine.host: a server that listens at 127.0.0.1 alone is "
+                                    "not reached at 192.168.0.15")));
+}
+
 TEST(ValidateTest, RetryOfOneStage) {
   EXPECT_THAT(Violations([](auto& spec) {
                 (*spec.mutable_retry()->mutable_stages())["serve"].set_attempts(2);

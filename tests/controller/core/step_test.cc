@@ -136,6 +136,22 @@ class StepTest : public testing::Test {
   std::vector<std::string> cancels_;
 };
 
+TEST_F(StepTest, WhatAnOperationSweptIsInTheHistory) {
+  Tell(SpecApplied{SmallGraph()});
+  Tell(NodeConnected{"a", "boot-1"});
+  for (const char* id : {"driver@a", "image@a"}) See(id, Sight::kAbsent);
+  ASSERT_TRUE(Of("driver@a").operation.has_value());
+  const OperationEnded ended = {.operation = Of("driver@a").operation->operation,
+                                .result = Result::kFailed,
+                                .swept = {"process 7 of a former start", "3 files"}};
+  const StepResult result = Step(state_, {now_, ended});
+  std::vector<std::string> swept;
+  for (const Note& note : result.notes) {
+    if (note.kind == "Swept") swept.push_back(absl::StrCat(note.task, ": ", note.message));
+  }
+  EXPECT_THAT(swept, ElementsAre("driver@a: process 7 of a former start", "driver@a: 3 files"));
+}
+
 TEST_F(StepTest, NothingIsDoneBeforeTheNodeIsReached) {
   Tell(SpecApplied{SmallGraph()});
   EXPECT_THAT(checks_, IsEmpty());
@@ -539,6 +555,51 @@ TEST_F(StepTest, AStopThatOnlyARebootEndsDoesNotHoldTheRebootUp) {
   ASSERT_THAT(Started(), ElementsAre("stop serve@a"));
   Fail("serve@a", {.failure_class = FailureClass::kReboot, .symptom = "outlives its SIGKILL"});
   EXPECT_THAT(Started(), ElementsAre("reboot a"));
+}
+
+TEST_F(StepTest, WhatStillRunsAfterAStopThatEndedWellWasNotStopped) {
+  Serve();
+  Tell(RestartRequested{"container", ""});
+  ASSERT_THAT(Started(), ElementsAre("stop serve@a"));
+  Tell(OperationEnded{Of("serve@a").operation->operation,
+                      Result::kSucceeded,
+                      {.sight = Sight::kPresent, .token = "s1"}});
+  EXPECT_THAT(Started(), IsEmpty()) << "the container must not be taken from under it";
+  EXPECT_THAT(Of("serve@a").failure->symptom, HasSubstr("still runs after its Stop: s1"));
+  See("serve@a", Sight::kPresent, "s1");
+  now_ += absl::Minutes(1);
+  Tell(TimePassed{});
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+}
+
+TEST_F(StepTest, AFailedRebootSaysOfWhatOnlyItEnds) {
+  Serve();
+  Tell(RestartRequested{"container", ""});
+  Fail("serve@a", {.failure_class = FailureClass::kReboot, .symptom = "it outlives its SIGKILL"});
+  ASSERT_THAT(Started(), ElementsAre("reboot a"));
+  OperationEnded ended{.operation = starts_[0].operation, .result = Result::kFailed};
+  ended.failure = {.failure_class = FailureClass::kTransient, .symptom = "no systemctl"};
+  Tell(ended);
+  See("serve@a", Sight::kPresent, "s1");
+  EXPECT_EQ(PhaseOf(state_), Phase::kFailed);
+  EXPECT_THAT(Of("serve@a").reason,
+              HasSubstr("cannot be stopped: it outlives its SIGKILL; no systemctl (given up)"));
+}
+
+TEST_F(StepTest, TheSameSpecEndsNoWaitForADearCheckOfANodeThatCameBack) {
+  Graph dear = SmallGraph();
+  dear.tasks[4].dear = true;
+  Tell(SpecApplied{dear});
+  Tell(NodeConnected{"a", "boot-1"});
+  for (const char* id : {"driver@a", "image@a", "container@a", "serve@a", "probe@a"})
+    See(id, Sight::kPresent, id);
+  ASSERT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+  Tell(NodeLost{"a", "no sign of life"});
+  Tell(NodeConnected{"a", "boot-1"});
+  ASSERT_TRUE(Of("probe@a").awaiting_report);
+  Tell(SpecApplied{dear});
+  EXPECT_TRUE(Of("probe@a").awaiting_report);
+  EXPECT_THAT(checks_, Contains("probe@a"));
 }
 
 TEST_F(StepTest, AStopThatFailsIsTriedAgainAfterABackoffAndNotForEver) {

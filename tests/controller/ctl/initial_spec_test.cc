@@ -62,11 +62,15 @@ TEST(InitialSpecTest, TheFleetGivesAddressesChipsInCommonAndDrivers) {
   AddNode(fleet, "node-a", "192.168.0.15:7602", {0, 1, 2, 3})
       .mutable_inventory()
       ->set_driver_version("24.1.rc3");
+  (*fleet.mutable_nodes(0)->mutable_inventory()->mutable_interfaces())["192.168.0.15"] = "bond4";
+  (*fleet.mutable_nodes(0)->mutable_inventory()->mutable_interfaces())["10.0.0.15"] = "eth0";
   AddNode(fleet, "node-b", "192.168.0.21:7602", {2, 3, 4});
   AddNode(fleet, "node-c", "192.168.0.22:7602", {});  // its driver is not installed yet
   InitialSpec spec;
   ASSERT_TRUE(TakeNodes(fleet, {}, &spec).ok());
   EXPECT_EQ(spec.nodes[0].address, "192.168.0.15");
+  EXPECT_EQ(spec.nodes[0].nic, "bond4");
+  EXPECT_EQ(spec.nodes[1].nic, "") << "an agent that does not tell";
   EXPECT_THAT(spec.chips, ElementsAre(2, 3));
   EXPECT_THAT(spec.drivers, ElementsAre("24.1.rc3"));
   const std::string text = WriteInitialSpec(spec);

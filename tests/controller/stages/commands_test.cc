@@ -52,16 +52,35 @@ TEST(CommandsTest, Packages) {
 constexpr char kDriver[] = "Ascend-hdk-910b-npu-driver_25.0.rc1.b080_linux-aarch64.run";
 constexpr char kFirmware[] = "Ascend-hdk-910b-npu-firmware_7.7.t20.0.b200.run";
 
-TEST(CommandsTest, DriverOnABareNodeAndFirmwareAfterIt) {
+TEST(CommandsTest, TheFilesOfTheInstallsEachWhereItIsRun) {
   const std::string sum(64, 'a');
+  const std::string firmware =
+      absl::StrCat("wget http://39.171.244.84:30011/drivers/HDK%2025.0.RC1/", kFirmware);
+  EXPECT_THAT(
+      Of(Reference(), "installers@node-a"),
+      AllOf(IsSupersetOf(
+                {std::string("mkdir -p /data/drivers"), std::string("cd /data/drivers"),
+                 absl::StrCat("wget http://39.171.244.84:30011/drivers/HDK%2025.0.RC1/", kDriver),
+                 absl::StrCat("echo '", sum, "  ", kDriver, "' | sha256sum -c"), firmware,
+                 absl::StrCat("echo '", sum, "  ", kFirmware, "' | sha256sum -c"),
+                 std::string("wget https://gitee.com/ascend/mind-cluster/releases/download/v6.0.0/"
+                             "Ascend-docker-runtime_6.0.0_linux-aarch64.run"),
+                 std::string("cd ~"),
+                 std::string("wget https://mirrors.aliyun.com/docker-ce/linux/static/stable/"
+                             "aarch64/docker-28.0.4.tgz")}),
+            Not(Contains(HasSubstr("./")))));
+  EXPECT_THAT(Of(Reference(), "installers@node-a",
+                 {.missing = absl::StrCat("http://39.171.244.84:30011/drivers/HDK%2025.0.RC1/",
+                                          kFirmware)}),
+              ElementsAre("mkdir -p /data/drivers", "cd /data/drivers", firmware,
+                          absl::StrCat("echo '", sum, "  ", kFirmware, "' | sha256sum -c")));
+}
+
+TEST(CommandsTest, DriverOnABareNodeAndFirmwareAfterIt) {
   EXPECT_THAT(
       Of(Reference(), "driver@node-a"),
       ElementsAre(
-          "npu-smi info", "mkdir -p /data/drivers", "cd /data/drivers",
-          absl::StrCat("wget http://39.171.244.84:30011/drivers/HDK%2025.0.RC1/", kDriver),
-          absl::StrCat("echo '", sum, "  ", kDriver, "' | sha256sum -c"),
-          absl::StrCat("wget http://39.171.244.84:30011/drivers/HDK%2025.0.RC1/", kFirmware),
-          absl::StrCat("echo '", sum, "  ", kFirmware, "' | sha256sum -c"), "groupadd HwHiAiUser",
+          "npu-smi info", "mkdir -p /data/drivers", "cd /data/drivers", "groupadd HwHiAiUser",
           "useradd -g HwHiAiUser -d /home/HwHiAiUser -m HwHiAiUser -s /bin/bash",
           absl::StrCat("chmod +x ", kDriver), absl::StrCat("./", kDriver, " --full --quiet"),
           absl::StrCat("chmod +x ", kFirmware), absl::StrCat("./", kFirmware, " --full --quiet")));
@@ -83,14 +102,11 @@ TEST(CommandsTest, AnUpgradeRunsTheFirmwareFirst) {
 // Runbook 2.2.1 and 2.2.2.
 TEST(CommandsTest, DockerByItsArchive) {
   const std::vector<std::string> lines = Of(Reference(), "docker@node-a");
-  EXPECT_THAT(
-      lines,
-      IsSupersetOf({"wget https://mirrors.aliyun.com/docker-ce/linux/static/stable/aarch64/"
-                    "docker-28.0.4.tgz",
-                    "tar zxf docker-28.0.4.tgz", "mv docker/* /usr/bin",
-                    "cat > /usr/lib/systemd/system/docker.service << 'EOF'",
-                    "ExecStart=/usr/bin/dockerd", "KillMode=process", "systemctl daemon-reload",
-                    "systemctl start docker", "systemctl enable docker", "docker version"}));
+  EXPECT_THAT(lines, IsSupersetOf({"cd ~", "tar zxf docker-28.0.4.tgz", "mv docker/* /usr/bin",
+                                   "cat > /usr/lib/systemd/system/docker.service << 'EOF'",
+                                   "ExecStart=/usr/bin/dockerd", "KillMode=process",
+                                   "systemctl daemon-reload", "systemctl start docker",
+                                   "systemctl enable docker", "docker version"}));
 }
 
 TEST(CommandsTest, DockerByPackages) {
@@ -119,12 +135,11 @@ TEST(CommandsTest, TheVersionOfDockerIsNotThatOfContainerd) {
 }
 
 TEST(CommandsTest, Runtime) {
-  EXPECT_THAT(Of(Reference(), "runtime@node-b"),
-              IsSupersetOf({"wget https://gitee.com/ascend/mind-cluster/releases/download/v6.0.0/"
-                            "Ascend-docker-runtime_6.0.0_linux-aarch64.run",
-                            "chmod +x Ascend-docker-runtime_6.0.0_linux-aarch64.run",
-                            "./Ascend-docker-runtime_6.0.0_linux-aarch64.run --install",
-                            "systemctl daemon-reload && systemctl restart docker"}));
+  EXPECT_THAT(
+      Of(Reference(), "runtime@node-b"),
+      IsSupersetOf({"cd /data/drivers", "chmod +x Ascend-docker-runtime_6.0.0_linux-aarch64.run",
+                    "./Ascend-docker-runtime_6.0.0_linux-aarch64.run --install",
+                    "systemctl daemon-reload && systemctl restart docker"}));
 }
 
 // Runbook 3.1.
@@ -256,6 +271,35 @@ TEST(CommandsTest, Serve) {
                             "--distributed_executor_backend ray \\", "--enforce-eager", "exit"}));
 }
 
+// Runbook 4 and 4.1, with an image of another version.
+TEST(CommandsTest, ServeIsAdaptedToTheVersionThatTheTagTells) {
+  const auto serve = [](const char* image, std::vector<std::string> extra = {}) {
+    v1::Deployment deployment = Reference();
+    for (const std::string& argument : extra)
+      deployment.mutable_spec()->mutable_engine()->add_extra_args(argument);
+    return Of(deployment, "serve@node-a", {.os = kOpenEuler, .image = image});
+  };
+  for (const char* image : {"vllm-ascend:v0.8.4rc2-openeuler", "r:5000/vllm:latest", ""}) {
+    EXPECT_THAT(serve(image), AllOf(Contains("--enable-reasoning \\"), Contains("VLLM_USE_V1=0 \\"),
+                                    Each(Not(HasSubstr("dropped")))))
+        << image;
+  }
+  EXPECT_THAT(
+      serve("quay.io/ascend/vllm-ascend:v0.11.0rc1"),
+      AllOf(Not(Contains("--enable-reasoning \\")), Not(Contains("VLLM_USE_V1=0 \\")),
+            Contains("--reasoning-parser deepseek_r1 \\"),
+            IsSupersetOf(
+                {"# --enable-reasoning dropped: vLLM 0.11.0rc1 takes --reasoning-parser alone",
+                 "# VLLM_USE_V1=0 dropped: vLLM 0.11.0rc1 has the V1 engine only"})));
+  const std::vector<std::string> mapped = serve(
+      "vllm-ascend:v0.9.1", {"--Npu-memory-utilization", "0.9", "--log-level", "debug", "--fp16"});
+  EXPECT_THAT(mapped, AllOf(Contains("VLLM_LOGGING_LEVEL=DEBUG \\"),
+                            Contains("--gpu-memory-utilization 0.9 --dtype float16"),
+                            Contains("# --fp16 became --dtype float16: vLLM has no such option")));
+  EXPECT_THAT(serve("vllm-ascend:v0.9.1", {"--model_tag", "gpt-neo-2.7B"}),
+              Contains(AllOf(HasSubstr("# would be refused"), HasSubstr("model.path"))));
+}
+
 // Runbook 4.3.
 TEST(CommandsTest, Probe) {
   EXPECT_THAT(
@@ -312,9 +356,9 @@ TEST(CommandsTest, SecretsAreMasked) {
   }
   EXPECT_THAT(Of(deployment, "ray-head@node-a"),
               Contains(HasSubstr("'--storage=https://********@store/x'")));
-  EXPECT_THAT(Of(deployment, "runtime@node-a"),
-              Contains("wget 'https://********@example.org/r.run'"));
-  EXPECT_THAT(Of(deployment, "driver@node-a"), Contains("wget 'https://b.obs.example/f.run?…'"));
+  EXPECT_THAT(Of(deployment, "installers@node-a"),
+              IsSupersetOf({"wget 'https://********@example.org/r.run'",
+                            "wget 'https://b.obs.example/f.run?…'"}));
   EXPECT_THAT(Of(deployment, "model@node-a"),
               Contains(HasSubstr("--token \"$(cat /root/token)\"")));
 }

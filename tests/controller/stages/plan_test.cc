@@ -61,7 +61,9 @@ TEST_F(PlanTest, WhatStoodOnALeftOutStageStandsOnWhatWasUnderIt) {
   deployment_.mutable_spec()->mutable_fabric()->set_check(false);
   const DeploymentPlan plan = PlanOf(deployment_, 1);
   EXPECT_EQ(plan.verbs.count("packages@node-0"), 0u);
-  EXPECT_THAT(Of(plan, "driver@node-0").needs, ElementsAre("preflight@node-0"));
+  EXPECT_THAT(Of(plan, "driver@node-0").needs,
+              ElementsAre("preflight@node-0", "installers@node-0"));
+  EXPECT_THAT(Of(plan, "installers@node-0").needs, ElementsAre("preflight@node-0"));
   EXPECT_THAT(Of(plan, "serve@node-0").needs, testing::IsSupersetOf({"npu@node-0", "npu@node-1"}));
 }
 

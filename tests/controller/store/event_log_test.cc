@@ -105,6 +105,7 @@ const core::Event kEvents[] = {
     {kTime, core::OperationEnded{"3/qwen/7/serve@a/1", Result::kCancelled, {}, {}}},
     {kTime, core::OperationEnded{"3/qwen/7/serve@a/1", Result::kInterrupted, {}, {}}},
     {kTime, core::OperationEnded{"3/qwen/7/serve@a/1", Result::kRefused, {}, kFailure}},
+    {kTime, core::OperationEnded{"3/qwen/7/serve@a/1", Result::kFailed, {}, kFailure, {"a file"}}},
     {kTime, core::TimePassed()},
     {kTime, core::RetryRequested()},
     {kTime, core::RestartRequested{"container", "a"}},

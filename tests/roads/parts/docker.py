@@ -25,18 +25,21 @@ def cannot():
 
 
 class Address:
-    """ADDRESS on the loopback interface, as long as it is needed."""
+    """An address on the loopback interface, as long as it is needed."""
+
+    def __init__(self, address=ADDRESS):
+        self.address = address
 
     def __enter__(self):
-        done = subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], capture_output=True, text=True, check=False)
+        done = subprocess.run(["ip", "address", "add", f"{self.address}/32", "dev", "lo"], capture_output=True, text=True, check=False)
         self.ours = done.returncode == 0
-        if not self.ours and "exists" not in done.stderr:
+        if not self.ours and not any(word in done.stderr for word in ("exists", "assigned")):
             raise Failed(f"ip address add: {done.stderr}")
         return self
 
     def __exit__(self, *_):
         if self.ours:
-            subprocess.run(["ip", "address", "del", f"{ADDRESS}/32", "dev", "lo"], check=False)
+            subprocess.run(["ip", "address", "del", f"{self.address}/32", "dev", "lo"], check=False)
 
 
 def make_authority(folder, name):

@@ -2,8 +2,8 @@
 //
 // Options that circulate in how-tos for vLLM (the runbook's table 4.1, too) and that no vLLM has,
 // turned into what it has. Pure.
-#ifndef AGENT_VERBS_START_ENGINE_FOREIGN_OPTIONS_H_
-#define AGENT_VERBS_START_ENGINE_FOREIGN_OPTIONS_H_
+#ifndef COMMON_SPEC_FOREIGN_OPTIONS_H_
+#define COMMON_SPEC_FOREIGN_OPTIONS_H_
 
 #include <map>
 #include <set>
@@ -13,7 +13,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace npufleet::verbs {
+namespace npufleet::spec {
 
 struct MappedOptions {
   std::vector<std::string> arguments;
@@ -22,13 +22,13 @@ struct MappedOptions {
 };
 
 // `arguments` with --Npu-memory-utilization, --max-concurrent-requests, --model-cache-dir,
-// --log-level, --fp16 and --model_tag replaced, unless this version's own `options` (ParseHelp(),
-// may be empty) name them. CONFIG when one lacks its value or names another model than
+// --log-level, --fp16 and --model_tag replaced, unless this version's own `options` (without dashes
+// in front, may be empty) name them. CONFIG when one lacks its value or names another model than
 // `model_path`.
 absl::StatusOr<MappedOptions> MapForeignOptions(const std::vector<std::string>& arguments,
                                                 const std::set<std::string>& options,
                                                 std::string_view model_path);
 
-}  // namespace npufleet::verbs
+}  // namespace npufleet::spec
 
-#endif  // AGENT_VERBS_START_ENGINE_FOREIGN_OPTIONS_H_
+#endif  // COMMON_SPEC_FOREIGN_OPTIONS_H_

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/verbs/start_engine/foreign_options.h"
+#include "common/spec/foreign_options.h"
 
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "agent/verbs/observation.h"
+#include "common/failure.h"
 
-namespace npufleet::verbs {
+namespace npufleet::spec {
 namespace {
 
 struct ForeignOption {
@@ -34,9 +34,12 @@ const ForeignOption* Find(const std::string& name) {
 }
 
 absl::Status Wrong(const std::string& argument, std::string_view why) {
-  return SignedFailure(v1::Failure::CONFIG, "SRV-01",
-                       absl::StrCat("engine.extraArgs: ", argument, " ", std::string(why)),
-                       "Correct engine.extraArgs in the spec.");
+  v1::Failure failure;
+  failure.set_class_(v1::Failure::CONFIG);
+  failure.set_signature("SRV-01");
+  failure.set_symptom(absl::StrCat("engine.extraArgs: ", argument, " ", std::string(why)));
+  failure.set_advice("Correct engine.extraArgs in the spec.");
+  return FailureStatus(failure);
 }
 
 absl::Status Apply(const ForeignOption& foreign, const std::string& argument,
@@ -91,4 +94,4 @@ absl::StatusOr<MappedOptions> MapForeignOptions(const std::vector<std::string>& 
   return mapped;
 }
 
-}  // namespace npufleet::verbs
+}  // namespace npufleet::spec
