@@ -46,6 +46,7 @@ ROWS = {
     "engine": processes.engine,
     "engine-hangs": processes.engine_hangs,
     "rank-dies": processes.rank_dies,
+    "dies-again": processes.dies_again,
     "cut-5s": nodes.cut_short,
     "cut-30s": nodes.cut_half_minute,
     "cut-2min": nodes.cut_two_minutes,

@@ -1,6 +1,6 @@
 """Containers, Ray and the engine that die, lose a rank or hang, and the daemon under them."""
 from incident import CONTAINER, DEATH_TO_COMMAND, HEAD, Incident, ON_HEAD, ON_WORKER, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER
-from scenario import Failed
+from scenario import Failed, NAME, until
 
 FAULT = "/tmp/vllm-fault"
 
@@ -68,6 +68,37 @@ def rank_dies(fleet):
         incident.wait_noticed(30)
     finally:
         end_fault(fleet)
+    return incident.wait_recovered(), SERVE
+
+
+def die_of(fleet, line):
+    """The server writes the line, and ends by itself."""
+    fleet.do(HEAD, "docker", "exec", CONTAINER, "sh", "-c",
+             f'printf "%s\\n" "$1" >> "$(ls -t /var/log/npufleet/engine-*.log | head -n 1)"; echo die > {FAULT}', "sh", line)
+
+
+def dies_again(fleet):
+    """Twice it is started again, the third time a person must look: no restart loop. `ctl rollout retry` goes on from there."""
+    line = "RuntimeError: NPU out of memory. Tried to allocate 2.00 GiB (NPU 0; 60.97 GiB total capacity)"
+    incident = Incident(fleet, "server dies again", "the server dies of the same cause three times")
+    for death in (1, 2, 3):
+        seen = len(incident.noted("TaskLost"))
+        (incident.begin if death == 1 else lambda action: action())(lambda: die_of(fleet, line))
+        try:
+            until(lambda: len(incident.noted("TaskLost")) > seen, 30, "its death to be noticed")
+        finally:
+            end_fault(fleet)
+        if death < 3:
+            incident.wait_recovered()
+    until(lambda: fleet.rollout().get("phase") == "FAILED", 30, "the rollout to be given up")
+    failure = fleet.tasks()["serve@node-a"].get("failure", {})
+    if "3 times in" not in failure.get("symptom", "") or not failure.get("advice") or line not in failure.get("logTail", []):
+        raise Failed(f"what it died of is not kept: {failure}")
+    starts = [item for item in incident.operations() if item["task"] == "serve@node-a" and item["action"] == "APPLY"]
+    if len(starts) != 2:
+        raise Failed(f"started {len(starts)} times")
+    incident.measured.remark = f"given up: {failure['symptom'][:120]}"
+    fleet.ctl("rollout", "retry", NAME, check=0)
     return incident.wait_recovered(), SERVE
 
 

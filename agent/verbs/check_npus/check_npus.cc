@@ -30,6 +30,8 @@ using npu::FaultAction;
 
 // While a chip waits for its reset: the time between two servers is short.
 constexpr absl::Duration kWaitingPeriod = absl::Seconds(5);
+// DCMI is one short-lived child; npu-smi is one for each chip and question.
+constexpr absl::Duration kDcmiPeriod = absl::Seconds(10);
 // npu-smi itself waits 6 minutes for the chips to boot, and says 150 s of a 910B server.
 constexpr absl::Duration kResetDeadline = absl::Minutes(10);
 // After a reset, a chip may answer before its alarms are told as ended.
@@ -54,7 +56,7 @@ class CheckNpus : public Verb {
 
   bool UsesNpuTools() const override { return true; }
   absl::Duration CheckPeriod() const override {
-    return waits_ ? kWaitingPeriod : Verb::CheckPeriod();
+    return waits_ ? kWaitingPeriod : by_dcmi_ ? kDcmiPeriod : Verb::CheckPeriod();
   }
 
   v1::Observation Check() override {
@@ -100,6 +102,7 @@ class CheckNpus : public Verb {
 
   Survey Look() {
     const v1::Inventory inventory = npu::ReadInventory(host_);
+    by_dcmi_ = inventory.source() == "dcmi";
     Survey survey;
     std::vector<std::string> token, missing;
     std::vector<FaultyChip> faulty;
@@ -366,6 +369,7 @@ class CheckNpus : public Verb {
   const std::string task_;
   host::Host& host_;
   std::atomic<bool> waits_ = false;
+  std::atomic<bool> by_dcmi_ = false;
 };
 
 }  // namespace
