@@ -65,14 +65,17 @@ void Mutex::ReaderUnlock() { Unlock(); }
 
 bool Mutex::AwaitWithDeadline(const Condition& cond, Time deadline) {
   auto& lockable = Behind<Lockable>(mu_);
+  if (cond.Eval()) return true;
+  // Once, for what was changed before this wait: two who wait for different things would wake each
+  // other for ever.
+  ChangedIfAwaited(lockable);
   bool in_time = true;
-  while (!cond.Eval()) {
+  do {
     if (!in_time) return false;
-    ChangedIfAwaited(lockable);
     ++lockable.awaiting;
     in_time = WaitUntil(lockable.changed, lockable.mutex, deadline);
     --lockable.awaiting;
-  }
+  } while (!cond.Eval());
   return true;
 }
 bool Mutex::AwaitWithTimeout(const Condition& cond, Duration timeout) {
