@@ -351,6 +351,12 @@ bool Evaluation::ClearAbove(int i) {
                           " first, while the service still answers"));
     return false;
   }
+  const Task* broken = reboots || !IsServing(state_) ? nullptr : BrokenUnderServer();
+  if (broken != nullptr) {
+    Block(i, absl::StrCat("waiting: ", broken->plan.id, " (", broken->seen.failure->symptom,
+                          "); what answers is left alone, as it might not come up again"));
+    return false;
+  }
   if (standing.empty()) return true;
   for (const int j : standing) {
     Task& other = state_.tasks[j];
@@ -378,6 +384,13 @@ bool Evaluation::ClearAbove(int i) {
                             ? absl::StrCat(" (", first.failure->symptom, ")")
                             : ""));
   return false;
+}
+
+const Task* Evaluation::BrokenUnderServer() const {
+  for (const Task& task : state_.tasks) {
+    if (!task.retired && task.seen.sight == Sight::kDrifted && task.seen.failure) return &task;
+  }
+  return nullptr;
 }
 
 std::string Evaluation::CannotBeStopped(const Task& task) {

@@ -44,6 +44,9 @@ class Evaluation {
   static void Forgive(Task& task);
   // The failure becomes final: only an operator, a new want or the world itself moves the task on.
   void GiveUp(Task& task, const Failure& failure, std::string_view why);
+  std::vector<int> RunningAbove(int i) const;
+  // What has failed under the server that answers all the same; null: nothing has.
+  const Task* BrokenUnderServer() const;
   // Its Stop has failed for what only a reboot ends, or has been given up.
   bool EndsWithTheBoot(const Task& task) const;
 
@@ -71,7 +74,6 @@ class Evaluation {
   bool ReachableAndReported(const std::string& node, std::string* why) const;
   void Block(int i, std::string reason);
   void Wake(absl::Time at, int i) { state_.wakes.insert({at, i}); }
-  std::vector<int> RunningAbove(int i) const;
 
   State& state_;
   const absl::Time now_;

@@ -325,6 +325,14 @@ class Stepper {
       observation.token = task.token;
       observation.failure.reset();
     }
+    // What answers is not failed for what is under it (a chip that must be replaced): that is
+    // shown, and counts once the server has died. Nothing is changed on it meanwhile
+    // (BrokenUnderServer).
+    if (observation.sight == Sight::kAbsent && observation.failure && task.current &&
+        task.seen_stamp == stamp && IsUnderTheServer(task) && IsServing(state_)) {
+      observation.sight = Sight::kDrifted;
+      observation.token = task.token;
+    }
     // What works is taken as found, unless an operator changed this very want: then it is replaced.
     if (observation.sight == Sight::kDrifted && !task.settled_want.empty() &&
         task.settled_want != task.plan.want) {
@@ -383,6 +391,11 @@ class Stepper {
                                     cause ? absl::StrCat(": ", cause->symptom) : ""));
       LookBelow(task);
     }
+  }
+
+  bool IsUnderTheServer(const Task& task) const {
+    return !task.plan.running &&
+           !evaluation_.RunningAbove(state_.index.find(task.plan.id)->second).empty();
   }
 
   // What has gone may have gone with what it stood on, whose report comes a moment later; and what

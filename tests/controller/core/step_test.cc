@@ -321,6 +321,31 @@ TEST_F(StepTest, AServerThatDiesOfTheSameCauseIsNotStartedForEver) {
   EXPECT_THAT(Started(), ElementsAre("serve@a"));
 }
 
+TEST_F(StepTest, AChipThatMustBeReplacedIsShownWhileItServesAndCountsOnceTheServerHasDied) {
+  Serve();
+  const Observation broken = {
+      .sight = Sight::kAbsent,
+      .reason = "chip 1 reports fault 80E18402",
+      .failure = Failure{.failure_class = FailureClass::kHardware, .symptom = "chip 1"}};
+  Tell(Observed{"driver@a", StampOf(state_, Of("driver@a")), broken});
+  EXPECT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+  EXPECT_EQ(Of("driver@a").reason, "chip 1 reports fault 80E18402");
+  Tell(RestartRequested{"serve", ""});
+  See("serve@a", Sight::kPresent, "s1");
+  EXPECT_THAT(Started(), IsEmpty())
+      << "a server that answers is not given away for one that cannot";
+  EXPECT_THAT(ReasonOf(state_),
+              HasSubstr("waiting: driver@a (chip 1); what answers is left alone"));
+  Die("serve@a", std::nullopt);
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(checks_, UnorderedElementsAre("driver@a", "container@a"));
+  See("container@a", Sight::kPresent, "c1");
+  Tell(Observed{"driver@a", StampOf(state_, Of("driver@a")), broken});
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kFailed);
+  EXPECT_EQ(Of("driver@a").failure->failure_class, FailureClass::kHardware);
+}
+
 TEST_F(StepTest, AServerThatIsKilledIsStartedAgain) {
   Serve();
   for (int death = 1; death <= 6; ++death) {
