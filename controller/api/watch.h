@@ -37,7 +37,10 @@ class WatchReactor : public grpc::ServerWriteReactor<Reply> {
 
   void OnWriteDone(bool ok) override {
     if (!ok) return End(grpc::Status::CANCELLED);
-    ++next_;
+    {
+      absl::MutexLock lock(&mutex_);
+      ++next_;
+    }
     Continue();
   }
 
@@ -69,10 +72,13 @@ class WatchReactor : public grpc::ServerWriteReactor<Reply> {
   // returns.
   void Continue() {
     bool cancelled = false;
+    const Reply* reply = nullptr;
     {
       absl::MutexLock lock(&mutex_);
       cancelled = cancelled_;
-      if (!cancelled && next_ == batch_.size()) {
+      if (next_ < batch_.size()) {
+        reply = &batch_[next_];
+      } else if (!cancelled) {
         if (!changed_) {
           busy_ = false;
           return;
@@ -81,7 +87,7 @@ class WatchReactor : public grpc::ServerWriteReactor<Reply> {
       }
     }
     if (cancelled) return End(grpc::Status::CANCELLED);
-    if (next_ < batch_.size()) return this->StartWrite(&batch_[next_]);
+    if (reply != nullptr) return this->StartWrite(reply);
     // A read may block, so it is always on the pool.
     pool_.Schedule([this] { ReadOn(); });
   }
@@ -89,8 +95,11 @@ class WatchReactor : public grpc::ServerWriteReactor<Reply> {
   void ReadOn() {
     absl::StatusOr<std::vector<Reply>> batch = read_();
     if (!batch.ok()) return End(ToGrpcStatus(batch.status()));
-    batch_ = *std::move(batch);
-    next_ = 0;
+    {
+      absl::MutexLock lock(&mutex_);
+      batch_ = *std::move(batch);
+      next_ = 0;
+    }
     Continue();
   }
 
@@ -105,10 +114,10 @@ class WatchReactor : public grpc::ServerWriteReactor<Reply> {
   ThreadPool& pool_;
   const Read read_;
   std::unique_ptr<ChangeSignal::Subscription> subscription_;
-  std::vector<Reply> batch_;  // of whoever is busy
-  size_t next_ = 0;
 
   absl::Mutex mutex_;
+  std::vector<Reply> batch_ ABSL_GUARDED_BY(mutex_);  // of whoever is busy
+  size_t next_ ABSL_GUARDED_BY(mutex_) = 0;
   bool changed_ ABSL_GUARDED_BY(mutex_) = false;
   bool busy_ ABSL_GUARDED_BY(mutex_) = false;  // a read or a write is under way
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;

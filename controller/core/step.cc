@@ -390,6 +390,17 @@ class Stepper {
                        absl::StrCat(task.plan.id, ": ", observation.reason,
                                     cause ? absl::StrCat(": ", cause->symptom) : ""));
       LookBelow(task);
+      LookAtWhatIsBroken();
+    }
+  }
+
+  // What was only shown while the server answered counts from now on.
+  void LookAtWhatIsBroken() {
+    for (int i = 0; i < static_cast<int>(state_.tasks.size()); ++i) {
+      Task& task = state_.tasks[i];
+      if (task.retired || task.seen.sight != Sight::kDrifted || !task.seen.failure) continue;
+      LookAgain(task);
+      evaluation_.Touch(i);
     }
   }
 
@@ -534,6 +545,7 @@ class Stepper {
         task.given_up = false;
       }
       See(task, {.sight = Sight::kAbsent, .reason = "stopped"}, "");
+      LookAtWhatIsBroken();
       task.attempts = 0;
       task.stop_took = now_ - task.started_at;
       evaluation_.Note("Stopped", task, absl::StrCat(task.plan.id, " is stopped"));

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// absl::Mutex and absl::CondVar over pthreads, for the preset tsan alone. ThreadSanitizer sees what
-// pthread's functions order, and nothing of what the distribution's Abseil does with its own
-// atomics: every lock would be a data race to it. Being defined in the program, these serve gRPC's
-// shared libraries, too. A reader's lock is a writer's here.
+// absl::Mutex, CondVar and Notification over pthreads, for the preset tsan alone. ThreadSanitizer
+// sees what pthread's functions order, and nothing of what the distribution's Abseil does with its
+// own atomics: every lock would be a data race to it. Being defined in the program, these serve
+// gRPC's shared libraries, too. A reader's lock is a writer's here.
 #include <pthread.h>
 
 #include <atomic>
 #include <cstdint>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
 namespace absl {
@@ -101,6 +102,23 @@ void Mutex::AssertHeld() const {}
 void Mutex::AssertReaderHeld() const {}
 void Mutex::AssertNotHeld() const {}
 void Mutex::ForgetDeadlockInfo() {}
+
+// A wait that finds it notified already sees what was done before only if its atomic is seen, too.
+Notification::~Notification() { MutexLock lock(&mutex_); }
+void Notification::Notify() {
+  MutexLock lock(&mutex_);
+  notified_yet_.store(true, std::memory_order_release);
+}
+void Notification::WaitForNotification() const {
+  WaitForNotificationWithDeadline(InfiniteFuture());
+}
+bool Notification::WaitForNotificationWithTimeout(Duration timeout) const {
+  return WaitForNotificationWithDeadline(Now() + timeout);
+}
+bool Notification::WaitForNotificationWithDeadline(Time deadline) const {
+  MutexLock lock(&mutex_);
+  return mutex_.AwaitWithDeadline(Condition(&HasBeenNotifiedInternal, &notified_yet_), deadline);
+}
 
 CondVar::~CondVar() { delete reinterpret_cast<Waitable*>(cv_.load(std::memory_order_acquire)); }
 bool CondVar::WaitWithDeadline(Mutex* mu, Time deadline) {
