@@ -539,8 +539,12 @@ bool Evaluation::ConsiderReboot(Node& node) {
     if (&other == &node) continue;
     bool other_wants = other.reboot.has_value();
     if (node.hosts_controller) {
-      for (const int i : other.tasks)
-        other_wants = other_wants || state_.tasks[i].seen.reboot_needed;
+      for (const int i : other.tasks) {
+        const Task& task = state_.tasks[i];
+        // An install that is under way may be in effect from the next boot on.
+        const bool installs = task.operation && task.plan.disturbs && !task.plan.running;
+        other_wants = other_wants || task.seen.reboot_needed || (installs && other.connected);
+      }
     }
     if (other_wants) return false;  // one at a time, and the controller's own node last
   }

@@ -3,21 +3,25 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/spec/driver_version.h"
 #include "common/time_conversion.h"
 #include "controller/core/step.h"
 #include "controller/runtime/wire.h"
 #include "controller/stages/commands.h"
+#include "controller/stages/stage.h"
 
 namespace npufleet::runtime {
 namespace {
 
 constexpr char kPlanned[] = "planned:";
+constexpr char kFetched[] = "fetched";  // what fetch_installers always says
 constexpr int kMostSteps = 10'000;
 
 class DryPerformer {
@@ -57,7 +61,11 @@ class DryPerformer {
     }
     SayOutage();
     for (const core::Task& task : state.tasks) {
-      if (task.current && planned_.count(task.plan.id) == 0) plan_.add_current(task.plan.id);
+      if (task.current && planned_.count(task.plan.id) == 0) {
+        plan_.add_current(task.plan.id);
+        const std::string why = WhyKept(task);
+        if (!why.empty()) plan_.add_notes(absl::StrCat(task.plan.id, " is left as it is: ", why));
+      }
       if (!task.current) plan_.add_blocked(absl::StrCat(task.plan.id, ": ", task.reason));
     }
     if (input_.commands) AddSkipped(static_cast<int>(state.tasks.size()), "");
@@ -70,26 +78,20 @@ class DryPerformer {
     const core::StepResult result = core::Step(input_.state, {input_.now, std::move(what)});
     FollowOutage();
     for (const core::Command& command : result.commands) {
-      if (const auto* check = std::get_if<core::CheckTask>(&command)) {
-        // What was only pretended would not be found.
-        const core::Task* task = input_.state.Find(check->task);
-        const bool pretended = planned_.count(check->task) > 0 && task != nullptr &&
-                               task->seen.sight == core::Sight::kPresent &&
-                               task->seen_stamp == check->stamp;
-        if (!pretended) checks_.push_back(*check);
-      }
+      if (const auto* check = std::get_if<core::CheckTask>(&command)) checks_.push_back(*check);
       if (const auto* start = std::get_if<core::StartOperation>(&command))
         starts_.push_back(*start);
     }
   }
 
-  // One call a node for all that is to be looked at now.
+  // One call a node for all that is to be looked at now and was not only pretended.
   void LookAtAll() {
     std::vector<core::CheckTask> checks;
     checks.swap(checks_);
     std::map<std::string, v1::CheckRequest> requests;
     std::map<std::string, v1::Observation> seen;
     for (const core::CheckTask& check : checks) {
+      if (Predict(check)) continue;
       *requests[check.node].add_subjects() = SubjectOf(
           check.task, check.node, input_.plan.verbs[check.task], check.stamp, check.inputs);
     }
@@ -103,40 +105,74 @@ class DryPerformer {
         seen[one.task()] = one.observation();
     }
     for (const core::CheckTask& check : checks) {
-      core::Observation observation;
-      auto found = seen.find(check.task);
-      if (found != seen.end()) {
-        observation = FromWire(found->second);
-      } else {
-        observation.sight = core::Sight::kUnknown;
-        observation.reason = "its node did not answer";
-      }
-      if (observation.reboot_needed && rebooted_.count(check.node) > 0) {
-        // Its agent knows nothing of the reboot that was only pretended.
-        observation.sight = core::Sight::kPresent;
-        if (observation.token.empty()) observation.token = absl::StrCat(kPlanned, check.task);
-        observation.reboot_needed = false;
-        observation.failure.reset();
-      }
-      for (const auto& [need, token] : check.inputs) {
-        // Docker is not there yet, so its images cannot be seen: they will have to be made.
-        if (absl::StartsWith(token, kPlanned) && observation.sight != core::Sight::kPresent) {
-          observation.sight = core::Sight::kAbsent;
-          observation.reason = absl::StrCat("after ", need);
-          observation.failure.reset();
-          break;
-        }
-      }
-      Step(core::Observed{check.task, check.stamp, observation});
+      const std::optional<core::Observation> predicted = Predict(check);
+      const auto found = seen.find(check.task);
+      Step(core::Observed{
+          check.task, check.stamp,
+          predicted ? *predicted : Judge(check, found == seen.end() ? nullptr : &found->second)});
     }
+  }
+
+  // What its agent would say after all that was pretended; nullopt: nothing of that concerns it.
+  std::optional<core::Observation> Predict(const core::CheckTask& check) const {
+    const auto found = pretended_.find(check.task);
+    if (found == pretended_.end()) return std::nullopt;
+    const Pretended& left = found->second;
+    const core::Task* task = input_.state.Find(check.task);
+    const bool runs = task != nullptr && task->plan.running;
+    if (left.stamp == check.stamp || (runs && left.seen.sight == core::Sight::kAbsent))
+      return left.seen;
+    if (!runs) return std::nullopt;
+    core::Observation another;
+    another.sight = core::Sight::kAbsent;
+    another.token = left.seen.token;
+    another.reason = "what it stands on has changed";
+    return another;
+  }
+
+  // What an agent has said (nullptr: nothing), in the light of what was pretended under it.
+  core::Observation Judge(const core::CheckTask& check, const v1::Observation* said) {
+    core::Observation observation;
+    if (said != nullptr) {
+      observation = FromWire(*said);
+      const auto& facts = said->facts();
+      if (const auto skipped = facts.find("skipped"); skipped != facts.end())
+        skipped_[check.task] = skipped->second;
+      if (const auto missing = facts.find("missing"); missing != facts.end())
+        missing_[check.task] = missing->second;
+    } else {
+      observation.sight = core::Sight::kUnknown;
+      observation.reason = "its node did not answer";
+    }
+    if (observation.reboot_needed && rebooted_.count(check.node) > 0) {
+      // Its agent knows nothing of the reboot that was only pretended.
+      observation.sight = core::Sight::kPresent;
+      if (observation.token.empty()) observation.token = absl::StrCat(kPlanned, check.task);
+      observation.reboot_needed = false;
+      observation.failure.reset();
+    }
+    // What looks by way of something that is only planned (the pings of chips without a driver)
+    // has nothing to tell of it yet; what stands on it would have no stamp.
+    if (observation.sight == core::Sight::kPresent && observation.token.empty())
+      observation.token = absl::StrCat(kPlanned, check.task);
+    for (const auto& [need, token] : check.inputs) {
+      // Docker is not there yet, so its images cannot be seen: they will have to be made.
+      if (absl::StartsWith(token, kPlanned) && observation.sight != core::Sight::kPresent) {
+        observation.sight = core::Sight::kAbsent;
+        observation.reason = absl::StrCat("after ", need);
+        observation.failure.reset();
+        break;
+      }
+    }
+    return observation;
   }
 
   void Pretend(const core::StartOperation& start) {
     v1::Plan::Step& step = *plan_.add_steps();
     const core::Task* task = input_.state.Find(start.task);
     step.set_task(start.task.empty() ? absl::StrCat("reboot@", start.node) : start.task);
-    step.set_action(ToWire(start.action));
     step.set_reboot(start.action == core::Action::kReboot);
+    if (!step.reboot()) step.set_action(ToWire(start.action));
     step.set_reason(start.action == core::Action::kStop
                         ? "is stopped before what is under it changes"
                     : task != nullptr ? task->seen.reason
@@ -168,17 +204,62 @@ class DryPerformer {
   }
 
   void End(const core::StartOperation& start) {
-    if (start.action == core::Action::kReboot) {
-      rebooted_.insert(start.node);
-      Step(core::NodeConnected{start.node, absl::StrCat(kPlanned, start.operation), false});
-      return;
-    }
+    if (start.action == core::Action::kReboot) return EndReboot(start);
     core::OperationEnded ended;
     ended.operation = start.operation;
     ended.result = core::OperationEnded::Result::kSucceeded;
-    ended.observation.sight = core::Sight::kPresent;
-    ended.observation.token = absl::StrCat(kPlanned, start.operation);
+    ended.observation =
+        start.action == core::Action::kStop
+            ? Gone("was stopped before what is under it changes")
+            : Made(start.task, absl::StrCat(kPlanned, start.operation), /*after_reboot=*/false);
+    pretended_[start.task] = {start.stamp, ended.observation};
     Step(ended);
+  }
+
+  void EndReboot(const core::StartOperation& start) {
+    rebooted_.insert(start.node);
+    const core::Node& node = input_.state.nodes.at(start.node);
+    for (const int i : node.tasks) {
+      const core::Task& task = input_.state.tasks[i];
+      const auto left = pretended_.find(task.plan.id);
+      if (task.plan.running) {
+        const bool stopped =
+            left != pretended_.end() && left->second.seen.sight == core::Sight::kAbsent;
+        if (!stopped) pretended_[task.plan.id].seen = Gone("ends with the reboot of its node");
+      } else if (left != pretended_.end() && left->second.seen.reboot_needed) {
+        left->second.seen = Made(task.plan.id, absl::StrCat(kPlanned, task.last_operation),
+                                 /*after_reboot=*/true);
+      }
+    }
+    Step(core::NodeConnected{start.node, absl::StrCat(kPlanned, start.operation),
+                             node.hosts_controller});
+  }
+
+  static core::Observation Gone(std::string why) {
+    core::Observation gone;
+    gone.sight = core::Sight::kAbsent;
+    gone.reason = std::move(why);
+    return gone;
+  }
+
+  // What the Check at the end of its Apply would say.
+  core::Observation Made(const std::string& id, std::string token, bool after_reboot) const {
+    core::Observation made;
+    const core::Task* task = input_.state.Find(id);
+    if (!after_reboot && task != nullptr && stages::Reboots(task->plan.stage)) {
+      // Whether an install really needs it is known only afterwards.
+      made.sight = core::Sight::kAbsent;
+      made.reason = "in effect from the next boot on";
+      made.reboot_needed = true;
+      return made;
+    }
+    made.sight = core::Sight::kPresent;
+    made.token = std::move(token);
+    // What stands on it is there already, or not, whatever was fetched: its own Check says so.
+    const auto verb = input_.plan.verbs.find(id);
+    if (verb != input_.plan.verbs.end() && verb->second.has_fetch_installers())
+      made.token = kFetched;
+    return made;
   }
 
   // It begins with the first start or stop of something that runs, and ends with the last probe.
@@ -212,11 +293,31 @@ class DryPerformer {
       part.set_task(start.task);
       told_.insert(start.task);
       const core::Task* preflight = input_.state.Find(stages::TaskId("preflight", start.node));
-      lines = stages::ApplyCommands(
-          input_.plan.verbs[start.task],
-          {.os = preflight == nullptr ? "" : preflight->token, .standing = task->seen.token});
+      const v1::Verb& container = input_.plan.verbs[stages::TaskId("container", start.node)];
+      lines = stages::ApplyCommands(input_.plan.verbs[start.task],
+                                    {.os = preflight == nullptr ? "" : preflight->token,
+                                     .standing = task->seen.token,
+                                     .image = container.run_container().image(),
+                                     .missing = missing_[start.task]});
     }
     for (std::string& line : lines) part.add_lines(std::move(line));
+  }
+
+  // Why a task is current although what the spec names first is not there; else empty.
+  std::string WhyKept(const core::Task& task) const {
+    if (auto found = skipped_.find(task.plan.id); found != skipped_.end()) return found->second;
+    if (task.seen.sight == core::Sight::kDrifted) return task.seen.reason;
+    const auto verb = input_.plan.verbs.find(task.plan.id);
+    if (verb == input_.plan.verbs.end() || !verb->second.has_install_driver()) return "";
+    // "24.1.rc3/7.5": driver and firmware.
+    const std::string driver = task.seen.token.substr(0, task.seen.token.find('/'));
+    const v1::InstallDriver& want = verb->second.install_driver();
+    for (const std::string& accepted : want.accepted_versions()) {
+      if (driver == want.version() || !spec::AcceptsDriverVersion(accepted, driver)) continue;
+      return absl::StrCat("driver.acceptedVersions has ", accepted, ", so ", want.version(),
+                          " is not installed");
+    }
+    return "";
   }
 
   // What stands before `end` in the graph and needs nothing, on `node` or (when empty) on all.
@@ -231,13 +332,29 @@ class DryPerformer {
       part.set_task(task.plan.id);
       part.set_node(task.plan.node);
       part.set_skipped(true);
-      part.set_reason(task.current ? absl::StrCat("as wanted (", task.token, ")") : task.reason);
+      const std::string why = WhyKept(task);
+      part.set_reason(!task.current ? task.reason
+                      : why.empty() ? absl::StrCat("as wanted (", ShownToken(task), ")")
+                                    : absl::StrCat("left as it is (", task.token, "): ", why));
     }
   }
 
+  // "fetched" alone does not say of what.
+  static std::string ShownToken(const core::Task& task) {
+    return task.token == kFetched ? absl::StrCat(task.token, ": ", task.seen.reason) : task.token;
+  }
+
+  // What an operation that was only pretended has left behind.
+  struct Pretended {
+    std::string stamp;
+    core::Observation seen;
+  };
+
   DryRunInput input_;
   v1::Plan plan_;
-  std::set<std::string> told_;  // tasks that the commands name
+  std::set<std::string> told_;                  // tasks that the commands name
+  std::map<std::string, std::string> skipped_;  // tasks that have nothing to do here, with why
+  std::map<std::string, std::string> missing_;  // tasks that are to fetch files, with which
   bool serving_ = false;
   std::set<std::string> rebooted_;  // nodes, pretended
   std::vector<core::CheckTask> checks_;
@@ -246,6 +363,7 @@ class DryPerformer {
   absl::Time outage_since_ = absl::InfiniteFuture();
   absl::Time served_at_ = absl::InfinitePast();
   std::map<std::string, bool> planned_;
+  std::map<std::string, Pretended> pretended_;  // by task: its agent is not asked
 };
 
 }  // namespace

@@ -62,7 +62,7 @@ std::vector<Stage> MakeCatalogue() {
       {
           .name = "driver",
           .needs = {{"packages"}, {"installers"}},
-          .effects = kInstalls,
+          .effects = {.disturbs = true, .reboots = true},
           .locks = {kPackageManager, kChangesNpus, kReadsInstallers},
           .verb = Driver,
       },
@@ -184,6 +184,13 @@ std::vector<Stage> MakeCatalogue() {
 const std::vector<Stage>& Catalogue() {
   static const auto* catalogue = new std::vector<Stage>(MakeCatalogue());
   return *catalogue;
+}
+
+bool Reboots(std::string_view stage) {
+  for (const Stage& one : Catalogue()) {
+    if (one.name == stage) return one.effects.reboots;
+  }
+  return false;
 }
 
 }  // namespace npufleet::stages

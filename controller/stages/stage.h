@@ -29,6 +29,7 @@ struct Effects {
   bool prepares = false;  // disturbs nobody; finished before the first disturbance of a service
   bool interruptible = false;
   bool condition = false;  // once met, a later no is shown and disturbs nobody
+  bool reboots = false;  // what it installs is in effect from the next boot on, as far as foreseen
 };
 
 struct Stage {
@@ -49,6 +50,9 @@ struct Stage {
 
 // The product on one page, in an order in which each stage comes after all that it needs.
 const std::vector<Stage>& Catalogue();
+
+// Whether `stage` has that effect.
+bool Reboots(std::string_view stage);
 
 }  // namespace npufleet::stages
 
