@@ -69,6 +69,7 @@ Observer::Observer(host::Host& host, VerbFactory factory, NpuTools& npu_tools, O
       npu_tools_(npu_tools),
       options_(std::move(options)) {
   for (int i = 0; i < kWorkers; ++i) threads_.emplace_back([this] { Work(jobs_); });
+  for (int i = 0; i < kWorkers; ++i) threads_.emplace_back([this] { Work(docker_jobs_); });
   threads_.emplace_back([this] { Work(npu_jobs_); });
   threads_.emplace_back([this] { Schedule(); });
   threads_.emplace_back([this] { WatchDocker(); });
@@ -99,8 +100,11 @@ void Observer::Work(std::deque<Job>& jobs) {
   }
 }
 
-void Observer::Enqueue(bool uses_npu_tools, Job job) {
-  (uses_npu_tools ? npu_jobs_ : jobs_).push_back(std::move(job));
+void Observer::Enqueue(const v1::Subject& subject, const verbs::Verb& verb, Job job) {
+  std::deque<Job>& jobs = verb.UsesNpuTools()           ? npu_jobs_
+                          : NeedsDaemon(subject.verb()) ? docker_jobs_
+                                                        : jobs_;
+  jobs.push_back(std::move(job));
 }
 
 v1::TaskObservation Observer::Stamped(const v1::Subject& subject,
@@ -205,11 +209,12 @@ void Observer::StartCheck(uint64_t view, Entry& entry) {
   }
   entry.checking = true;
   entry.again = false;
-  Enqueue(entry.verb->UsesNpuTools(), [this, view, verb = entry.verb, task = entry.subject.task(),
-                                       generation = entry.generation] {
-    std::optional<v1::Observation> seen = CheckInTurn(*verb);
-    if (seen) FinishCheck(view, task, generation, *seen);
-  });
+  Enqueue(
+      entry.subject, *entry.verb,
+      [this, view, verb = entry.verb, task = entry.subject.task(), generation = entry.generation] {
+        std::optional<v1::Observation> seen = CheckInTurn(*verb);
+        if (seen) FinishCheck(view, task, generation, *seen);
+      });
 }
 
 std::optional<v1::Observation> Observer::CheckInTurn(verbs::Verb& verb) {
@@ -283,7 +288,7 @@ void Observer::CheckOnce(
   }
   absl::MutexLock lock(&mutex_);
   for (size_t i = 0; i < subjects.size(); ++i) {
-    Enqueue(verbs[i]->UsesNpuTools(), [this, round, i, verb = verbs[i], subject = subjects[i]] {
+    Enqueue(subjects[i], *verbs[i], [this, round, i, verb = verbs[i], subject = subjects[i]] {
       v1::TaskObservation stamped =
           Stamped(subject, CheckInTurn(*verb).value_or(NotUnderstood("the agent stops")));
       bool last = false;

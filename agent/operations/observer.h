@@ -2,7 +2,8 @@
 //
 // The standing view of the node: checks subjects when they are named, each CheckPeriod(), on
 // Docker's events and when an operation of their task ended, and reports what changed. Checks run
-// on four threads, those that use NPU tools one at a time on a fifth. Threadsafe.
+// on four threads; those that need dockerd on four others, because they wait while it starts; those
+// that use NPU tools one at a time on one of their own. Threadsafe.
 #ifndef AGENT_OPERATIONS_OBSERVER_H_
 #define AGENT_OPERATIONS_OBSERVER_H_
 
@@ -108,7 +109,8 @@ class Observer {
   // Nothing when the agent stops before it is its turn.
   std::optional<v1::Observation> CheckInTurn(verbs::Verb& verb);
   void MakeDue(Entry& entry, absl::Duration when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Enqueue(bool uses_npu_tools, Job job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Enqueue(const v1::Subject& subject, const verbs::Verb& verb, Job job)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   v1::TaskObservation Stamped(const v1::Subject& subject, const v1::Observation& seen) const;
 
   void WatchDocker();
@@ -127,6 +129,7 @@ class Observer {
   std::map<uint64_t, Viewer> viewers_ ABSL_GUARDED_BY(mutex_);
   std::deque<Job> jobs_ ABSL_GUARDED_BY(mutex_);
   std::deque<Job> npu_jobs_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Job> docker_jobs_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };
 

@@ -16,6 +16,8 @@ namespace npufleet::service {
 namespace {
 
 constexpr int kQueueThreads = 3;
+// Who does not take the end of its stream by then has lost the connection anyway.
+constexpr absl::Duration kToCloseStreams = absl::Seconds(1);
 
 // Runs for each call of each service, reflection and health included.
 class RequireController : public grpc::AuthMetadataProcessor {
@@ -93,6 +95,7 @@ absl::Status Agent::CheckHealth() { return journal_->Epoch().status(); }
 bool Agent::Stop(absl::Duration limit) {
   if (runner_ == nullptr) return true;
   const bool back = runner_->Shutdown(limit);
+  if (service_ != nullptr && server_ != nullptr) service_->CloseStreams(kToCloseStreams);
   if (back && server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
   return back;
 }

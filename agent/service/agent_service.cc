@@ -55,7 +55,7 @@ grpc::ServerUnaryReactor* AgentService::Check(grpc::CallbackServerContext* conte
 
 grpc::ServerBidiReactor<v1::ObserveRequest, v1::ObserveReply>* AgentService::Observe(
     grpc::CallbackServerContext*) {
-  return new ObserveStream(parts_.observer, parts_.queue, *parts_.host.clock,
+  return new ObserveStream(streams_, parts_.observer, parts_.queue, *parts_.host.clock,
                            parts_.runner.boot_id(), parts_.version);
 }
 
@@ -79,7 +79,7 @@ grpc::ServerUnaryReactor* AgentService::ListOperations(grpc::CallbackServerConte
 
 grpc::ServerWriteReactor<v1::OperationEvent>* AgentService::WatchOperation(
     grpc::CallbackServerContext*, const v1::WatchOperationRequest* request) {
-  return new WatchStream(parts_.runner, parts_.queue, *request);
+  return new WatchStream(streams_, parts_.runner, parts_.queue, *request);
 }
 
 grpc::ServerUnaryReactor* AgentService::CancelOperation(grpc::CallbackServerContext* context,

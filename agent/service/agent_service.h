@@ -12,6 +12,7 @@
 #include "agent/operations/npu_tools.h"
 #include "agent/operations/observer.h"
 #include "agent/operations/runner.h"
+#include "agent/service/open_streams.h"
 #include "agent/service/work_queue.h"
 #include "npufleet/v1/agent.grpc.pb.h"
 
@@ -53,12 +54,17 @@ class AgentService : public v1::Agent::CallbackService {
                                             const v1::CancelOperationRequest* request,
                                             v1::Operation* reply) override;
 
+  // Ends the streams, those of Observe with OK: the agent stops in order. Returns whether all had
+  // ended within `limit`.
+  bool CloseStreams(absl::Duration limit) { return streams_.CloseAll(limit); }
+
  private:
   // Answers with what `call` returns, on the queue.
   template <typename Reply, typename Call>
   grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, Reply* reply, Call call);
 
   const Parts parts_;
+  OpenStreams streams_;
 };
 
 }  // namespace npufleet::service

@@ -7,11 +7,12 @@
 
 namespace npufleet::service {
 
-ObserveStream::ObserveStream(operations::Observer& observer, WorkQueue& queue, Clock& clock,
-                             const std::string& boot_id, const std::string& version)
-    : queue_(queue), clock_(clock), boot_id_(boot_id), version_(version) {
+ObserveStream::ObserveStream(OpenStreams& streams, operations::Observer& observer, WorkQueue& queue,
+                             Clock& clock, const std::string& boot_id, const std::string& version)
+    : streams_(streams), queue_(queue), clock_(clock), boot_id_(boot_id), version_(version) {
   view_ = observer.Open([this](operations::Observer::Seen seen) { OnSeen(std::move(seen)); });
   StartRead(&request_);
+  streams_.Add(this);
 }
 
 void ObserveStream::OnReadDone(bool ok) {
@@ -76,6 +77,13 @@ void ObserveStream::OnWriteDone(bool ok) {
 }
 
 void ObserveStream::OnCancel() { CloseWhenIdle(); }
+
+void ObserveStream::Close() { CloseWhenIdle(); }
+
+void ObserveStream::OnDone() {
+  streams_.Remove(this);
+  delete this;
+}
 
 void ObserveStream::CloseWhenIdle() {
   {

@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "agent/operations/observer.h"
+#include "agent/service/open_streams.h"
 #include "agent/service/work_queue.h"
 #include "common/clock.h"
 #include "grpcpp/grpcpp.h"
@@ -21,15 +22,17 @@
 namespace npufleet::service {
 
 // Deletes itself when gRPC is done with it.
-class ObserveStream : public grpc::ServerBidiReactor<v1::ObserveRequest, v1::ObserveReply> {
+class ObserveStream : public grpc::ServerBidiReactor<v1::ObserveRequest, v1::ObserveReply>,
+                      public OpenStreams::Stream {
  public:
-  ObserveStream(operations::Observer& observer, WorkQueue& queue, Clock& clock,
-                const std::string& boot_id, const std::string& version);
+  ObserveStream(OpenStreams& streams, operations::Observer& observer, WorkQueue& queue,
+                Clock& clock, const std::string& boot_id, const std::string& version);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override { delete this; }
+  void OnDone() override;
+  void Close() override;
 
  private:
   void TakeRequest();  // on the queue
@@ -38,6 +41,7 @@ class ObserveStream : public grpc::ServerBidiReactor<v1::ObserveRequest, v1::Obs
   // Ends the stream as soon as no write and no work of ours is under way.
   void CloseWhenIdle() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  OpenStreams& streams_;
   WorkQueue& queue_;
   Clock& clock_;
   const std::string boot_id_;

@@ -13,10 +13,15 @@ constexpr int kBatch = 200;
 
 }  // namespace
 
-WatchStream::WatchStream(operations::Runner& runner, WorkQueue& queue,
+WatchStream::WatchStream(OpenStreams& streams, operations::Runner& runner, WorkQueue& queue,
                          const v1::WatchOperationRequest& request)
-    : runner_(runner), queue_(queue), id_(request.id()), after_(request.after_sequence()) {
+    : streams_(streams),
+      runner_(runner),
+      queue_(queue),
+      id_(request.id()),
+      after_(request.after_sequence()) {
   subscription_ = runner_.changes().Subscribe([this] { Wake(); });
+  streams_.Add(this);
   Wake();
 }
 
@@ -74,7 +79,15 @@ void WatchStream::OnWriteDone(bool ok) {
   queue_.Post([this] { ReadMore(); });
 }
 
-void WatchStream::OnCancel() {
+void WatchStream::OnDone() {
+  streams_.Remove(this);
+  delete this;
+}
+
+void WatchStream::OnCancel() { Close(); }
+
+// Not with OK: the operation goes on.
+void WatchStream::Close() {
   {
     absl::MutexLock lock(&mutex_);
     cancelled_ = true;

@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "agent/operations/runner.h"
+#include "agent/service/open_streams.h"
 #include "agent/service/work_queue.h"
 #include "grpcpp/grpcpp.h"
 #include "npufleet/v1/agent.pb.h"
@@ -19,14 +20,16 @@
 namespace npufleet::service {
 
 // Deletes itself when gRPC is done with it.
-class WatchStream : public grpc::ServerWriteReactor<v1::OperationEvent> {
+class WatchStream : public grpc::ServerWriteReactor<v1::OperationEvent>,
+                    public OpenStreams::Stream {
  public:
-  WatchStream(operations::Runner& runner, WorkQueue& queue,
+  WatchStream(OpenStreams& streams, operations::Runner& runner, WorkQueue& queue,
               const v1::WatchOperationRequest& request);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override { delete this; }
+  void OnDone() override;
+  void Close() override;
 
  private:
   void Wake();
@@ -34,6 +37,7 @@ class WatchStream : public grpc::ServerWriteReactor<v1::OperationEvent> {
   void SendNext();  // batch_ is not empty
   void EndWith(const grpc::Status& status);
 
+  OpenStreams& streams_;
   operations::Runner& runner_;
   WorkQueue& queue_;
   const std::string id_;

@@ -30,7 +30,7 @@ def plan(fleet, spec):
 def changed(fleet, row, event, spec, expected, back=None):
     """`plan` says first what an apply then does; the old server answers until it is stopped. Afterwards the former revision serves again."""
     planned = plan(fleet, spec)
-    foreseen = {step["task"] for step in planned["steps"] if step["action"] == "APPLY"}
+    foreseen = {step["task"] for step in planned["steps"] if step.get("action") == "APPLY" or step.get("reboot")}
     incident = Incident(fleet, row, event)
     with Client(fleet) as client:
         incident.begin(lambda: fleet.apply(spec))

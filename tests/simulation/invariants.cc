@@ -149,6 +149,8 @@ void World::CheckBelow(const core::StartOperation& start, const core::Task& task
           return ground == nullptr || truth_.Holds(*ground, now);
         });
     if (!has_ground) continue;
+    // A broken chip is only shown while the server answers, and who asks again disturbs nobody.
+    if (plan->stage == "npu" && !task.plan.running && !task.plan.disturbs) continue;
     if (!told->second.held || now - agents_->LastHeld(id) > kNews)
       Violate(absl::StrCat(start.task, " was started though ", why));
   }

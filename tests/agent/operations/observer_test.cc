@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/operations/observer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/synchronization/notification.h"
+#include "tests/agent/operations/fake_verb.h"
+#include "tests/fakes/fake_host.h"
+
+namespace npufleet::operations {
+namespace {
+
+class ObserverTest : public testing::Test {
+ protected:
+  std::vector<v1::Subject> Subjects(const std::string& stage, int count) {
+    std::vector<v1::Subject> subjects;
+    for (int i = 0; i < count; ++i)
+      subjects.push_back(SubjectOf(absl::StrCat(stage, "-", i, "@node-a")));
+    return subjects;
+  }
+
+  // Until each of the tasks has been answered.
+  bool AwaitAnswers(const std::vector<v1::Subject>& subjects) {
+    const auto all = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      for (const v1::Subject& subject : subjects) {
+        if (answered_.count(subject.task()) == 0) return false;
+      }
+      return true;
+    };
+    absl::MutexLock lock(&mutex_);
+    return mutex_.AwaitWithTimeout(absl::Condition(&all), absl::Seconds(60));
+  }
+
+  fakes::FakeHost node_;
+  FakeVerbs verbs_;
+  NpuTools tools_;
+  Observer observer_{node_.host(), verbs_.factory(), tools_, {}};
+  absl::Mutex mutex_;
+  std::set<std::string> answered_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Observer::View> view_ = observer_.Open([this](Observer::Seen seen) {
+    absl::MutexLock lock(&mutex_);
+    for (const v1::TaskObservation& one : seen.observations) answered_.insert(one.task());
+  });
+};
+
+TEST_F(ObserverTest, ChecksThatWaitForDockerdHoldNoOthersUp) {
+  const std::vector<v1::Subject> waiting = Subjects("container", 20);
+  const std::vector<v1::Subject> others = Subjects("model", 20);
+  absl::Notification ready;
+  for (const v1::Subject& subject : waiting) {
+    verbs_[subject.task()].check = [&ready] {
+      ready.WaitForNotification();
+      return Present("container");
+    };
+  }
+  view_->Check(waiting);
+  view_->Check(others);
+  EXPECT_TRUE(AwaitAnswers(others));
+  ready.Notify();
+  EXPECT_TRUE(AwaitAnswers(waiting));
+  view_.reset();
+}
+
+}  // namespace
+}  // namespace npufleet::operations
