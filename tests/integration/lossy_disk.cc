@@ -34,10 +34,10 @@ int Sync(int descriptor, long number) {
 
 // By the descriptor itself where it can be read: to open and close a file of SQLite anew would drop
 // the locks that this process has on it.
-std::string ContentOf(int descriptor, const std::string& path, off_t size) {
+std::string ContentOf(int descriptor, const std::string& path, uint64_t size) {
   const bool readable = (fcntl(descriptor, F_GETFL) & O_ACCMODE) != O_WRONLY;
   const int from = readable ? descriptor : open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  std::string content(static_cast<size_t>(size), '\0');
+  std::string content(size, '\0');
   const ssize_t got = pread(from, content.data(), content.size(), 0);
   content.resize(got > 0 ? static_cast<size_t>(got) : 0);
   if (!readable) close(from);
@@ -64,8 +64,8 @@ int LossyDisk::syncs() const {
 std::function<void()> LossyDisk::OnSync(int descriptor) {
   std::error_code error;
   const std::string path = fs::read_symlink(absl::StrCat("/proc/self/fd/", descriptor), error);
-  struct stat found;
-  if (error || fstat(descriptor, &found) != 0 ||
+  Found found;
+  if (error || !Look(descriptor, "", AT_EMPTY_PATH, &found) ||
       (path != folder_ && !absl::StartsWith(path, folder_ + "/"))) {
     return nullptr;
   }
@@ -73,24 +73,33 @@ std::function<void()> LossyDisk::OnSync(int descriptor) {
   return after_each_sync_;
 }
 
-void LossyDisk::Remember(int descriptor, const std::string& path, const struct stat& found) {
+bool LossyDisk::Look(int folder, const char* path, int flags, Found* found) {
+  struct statx seen;
+  if (statx(folder, path, flags, STATX_BASIC_STATS | STATX_BTIME, &seen) != 0) return false;
+  found->inode = {seen.stx_ino, seen.stx_btime.tv_sec * 1'000'000'000 + seen.stx_btime.tv_nsec};
+  found->mode = seen.stx_mode;
+  found->size = seen.stx_size;
+  return true;
+}
+
+void LossyDisk::Remember(int descriptor, const std::string& path, const Found& found) {
   absl::MutexLock lock(&mutex_);
   ++syncs_;
-  if (!S_ISDIR(found.st_mode)) {
-    files_[found.st_ino] = {ContentOf(descriptor, path, found.st_size), found.st_mode & 07777u};
+  if (!S_ISDIR(found.mode)) {
+    files_[found.inode] = {ContentOf(descriptor, path, found.size), found.mode & 07777u};
     return;
   }
   Folder folder;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(path, error)) {
-    struct stat one;
-    if (lstat(entry.path().c_str(), &one) != 0) continue;
-    folder[entry.path().filename()] = {one.st_ino, S_ISDIR(one.st_mode)};
+    Found one;
+    if (!Look(AT_FDCWD, entry.path().c_str(), AT_SYMLINK_NOFOLLOW, &one)) continue;
+    folder[entry.path().filename()] = {one.inode, S_ISDIR(one.mode)};
   }
   if (path == folder_) {
     root_ = std::move(folder);
   } else {
-    folders_[found.st_ino] = std::move(folder);
+    folders_[found.inode] = std::move(folder);
   }
 }
 

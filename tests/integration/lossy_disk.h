@@ -39,10 +39,19 @@ class LossyDisk {
   std::function<void()> OnSync(int descriptor);  // of fsync; what is to be called after it
 
  private:
+  // Its number and, as the number of what was removed is given again, when it was made.
+  using Inode = std::pair<uint64_t, int64_t>;
   struct Entry {
-    uint64_t inode = 0;
+    Inode inode;
     bool is_folder = false;
   };
+  struct Found {
+    Inode inode;
+    mode_t mode = 0;
+    uint64_t size = 0;
+  };
+  // Of statx(2). False: there is none.
+  static bool Look(int folder, const char* path, int flags, Found* found);
   using Folder = std::map<std::string, Entry>;
   struct File {
     std::string content;
@@ -51,15 +60,15 @@ class LossyDisk {
   void Restore(const Folder& folder, const std::string& target) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
-  void Remember(int descriptor, const std::string& path, const struct stat& found)
+  void Remember(int descriptor, const std::string& path, const Found& found)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::string folder_;
   std::function<void()> after_each_sync_;
   mutable absl::Mutex mutex_;
   Folder root_ ABSL_GUARDED_BY(mutex_);
-  std::map<uint64_t, Folder> folders_ ABSL_GUARDED_BY(mutex_);  // by inode, as last fsynced
-  std::map<uint64_t, File> files_ ABSL_GUARDED_BY(mutex_);
+  std::map<Inode, Folder> folders_ ABSL_GUARDED_BY(mutex_);  // by inode, as last fsynced
+  std::map<Inode, File> files_ ABSL_GUARDED_BY(mutex_);
   int syncs_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
