@@ -300,9 +300,10 @@ const std::vector<Signature>& Signatures() {
       // --- ray
       {"RAH-01", "ray-head", R"(Ray is trying to start at (\S+), but is already running at)",
        kTransient, "", 50,
-       "A Ray that is not ours runs at {1}: it is stopped before the next try."},
+       "A Ray runs at {1}: one that we started is ended before the next try, another's is named."},
       {"RAH-02", "ray-head ray-worker", R"(Session name \S+ does not match persisted value)",
-       kTransient, "", 50, "Another Ray owns the port: it is stopped before the next try."},
+       kTransient, "", 50,
+       "Another Ray owns the port: ours is ended before the next try, another's is named."},
       {"RAH-03", "ray-head ray-worker", "The current node timed out during startup", kTransient, "",
        50,
        "Ray did not start: see /tmp/ray/session_latest/logs in the container; unset http_proxy for "
@@ -436,7 +437,9 @@ const std::vector<Signature>& Signatures() {
       {"NET-07", "serve",
        R"(listen on ip\[[^\]]*\] and specific port\[(\d+)\] fail|EI0019|EI0020|EJ0003|Communication_Error_Bind_IP_Port)",
        kTransient, "", 85,
-       "An old process still owns a port of the chips: it is stopped before the next try."},
+       "An old process still owns a port of the chips: ours is ended before the next try, "
+       "another's "
+       "is named."},
       {"NET-08", "serve probe", "EI0002|Notify register times out|notify wait timeout", kTransient,
        "", 40,
        "A rank stopped answering: the first rank that reports something else has the cause."},
