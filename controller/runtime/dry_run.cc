@@ -341,7 +341,7 @@ class DryPerformer {
 
   // "fetched" alone does not say of what.
   static std::string ShownToken(const core::Task& task) {
-    return task.token == kFetched ? absl::StrCat(task.token, ": ", task.seen.reason) : task.token;
+    return task.token == kFetched ? "no install needs another file" : task.token;
   }
 
   // What an operation that was only pretended has left behind.

@@ -41,8 +41,8 @@ class FetchInstallers : public Verb {
       return observation;
     }
     v1::Observation observation = Present(kToken);
-    observation.set_reason(here.empty() ? "no install needs a file"
-                                        : absl::StrCat("here: ", absl::StrJoin(here, ", ")));
+    // A fact, and no reason: there is nothing to look at again when a server above it has died.
+    if (!here.empty()) (*observation.mutable_facts())["here"] = absl::StrJoin(here, "\n");
     return observation;
   }
 

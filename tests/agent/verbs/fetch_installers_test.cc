@@ -116,7 +116,7 @@ TEST_F(FetchInstallersTest, AnotherDriverIsFetchedWhileNothingIsTouched) {
   EXPECT_THAT(node_.docker().Changes(), IsEmpty());
   const v1::Observation after = Check();
   EXPECT_EQ(after.state(), v1::Observation::PRESENT) << after.reason();
-  EXPECT_THAT(after.reason(), HasSubstr("artifacts/firmware.run"));
+  EXPECT_THAT(after.facts().at("here"), HasSubstr("artifacts/firmware.run"));
 }
 
 TEST_F(FetchInstallersTest, TheInstallTakesWhatWasFetched) {
