@@ -205,7 +205,10 @@ void World::CheckAfterStep() {
 void World::CheckPeace() {
   // Left alone it serves, or stands still for a reason that is told.
   const auto stands_still = [this] {
+    // What was begun before a pause may fail yet, and would be given up after the operator has
+    // come.
     if (!controller_up_) return false;
+    if (!state_.tasks.empty() && !state_.operations.empty()) return false;
     const Phase phase = core::PhaseOf(state_);
     bool reboot_waits = false;  // for an operator, because something answers
     for (const auto& [name, node] : state_.nodes)
