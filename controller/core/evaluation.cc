@@ -251,6 +251,8 @@ void Evaluation::ConsiderApply(int i) {
     ConsiderReboot(node);
     return;
   }
+  if (const Node* under = task.plan.running ? NodeUnderThatReboots(i) : nullptr)
+    return Block(i, AwaitedReboot(*under));
   if (task.retry_at > now_) {
     task.reason =
         absl::StrCat(task.failure ? task.failure->symptom : task.seen.reason, "; again in ",
@@ -274,6 +276,21 @@ void Evaluation::ConsiderApply(int i) {
     return;
   }
   if (MayRecover(task, StampOf(state_, task))) Start(task, Action::kApply);
+}
+
+const Node* Evaluation::NodeUnderThatReboots(int i) const {
+  std::set<int> seen;
+  std::vector<int> stack = {i};
+  while (!stack.empty()) {
+    const Task& task = state_.tasks[stack.back()];
+    stack.pop_back();
+    const Node& node = state_.nodes.at(task.plan.node);
+    if (task.plan.running && (node.reboot || node.reboot_asked)) return &node;
+    for (const int need : task.needs) {
+      if (seen.insert(need).second) stack.push_back(need);
+    }
+  }
+  return nullptr;
 }
 
 bool Evaluation::MayRecover(Task& task, const std::string& stamp) {

@@ -65,6 +65,8 @@ class Evaluation {
   bool AcquireLocks(Task& task);
   void Start(Task& task, Action action);
   bool ConsiderReboot(Node& node);
+  // What stands on something that ends with another node's reboot would only be stopped for it.
+  const Node* NodeUnderThatReboots(int i) const;
   static std::string CannotBeStopped(const Task& task);
   std::string AwaitedReboot(const Node& node) const;
   bool StopIsDue(const Task& task) const;

@@ -205,10 +205,7 @@ void World::CheckAfterStep() {
 void World::CheckPeace() {
   // Left alone it serves, or stands still for a reason that is told.
   const auto stands_still = [this] {
-    // What was begun before a pause may fail yet, and would be given up after the operator has
-    // come.
     if (!controller_up_) return false;
-    if (!state_.tasks.empty() && !state_.operations.empty()) return false;
     const Phase phase = core::PhaseOf(state_);
     bool reboot_waits = false;  // for an operator, because something answers
     for (const auto& [name, node] : state_.nodes)
@@ -225,7 +222,10 @@ void World::CheckPeace() {
     return Violate(absl::StrCat("neither serves nor says why not: ", core::ReasonOf(state_)));
   if (core::PhaseOf(state_) == Phase::kFailed && core::ReasonOf(state_).empty())
     return Violate("failed without a reason");
-  // An operator then gets it going.
+  // An operator then gets it going, once what was begun before a pause has failed or not.
+  const absl::Time late = schedule_.now() + absl::Minutes(20);
+  while (!IsServing() && !state_.operations.empty() && schedule_.now() < late && Turn()) {
+  }
   if (!IsServing()) {
     Remark("peace");
     excused_ = true;

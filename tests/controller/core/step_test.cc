@@ -669,6 +669,44 @@ TEST_F(StepTest, WhatWasGivenUpForItCouldNotBeSeenGoesOnWhenItIsSeen) {
   EXPECT_TRUE(Of("container@a").operation.has_value()) << Of("container@a").reason;
 }
 
+TEST_F(StepTest, WhatWasStoppedForTheRebootOfAnotherNodeIsNotStartedBeforeIt) {
+  Graph graph;
+  graph.revision = 1;
+  graph.tasks = {{.id = "head@a",
+                  .stage = "head",
+                  .node = "a",
+                  .want = "h",
+                  .running = true,
+                  .disturbs = true},
+                 {.id = "worker@b",
+                  .stage = "worker",
+                  .node = "b",
+                  .needs = {"head@a"},
+                  .want = "w",
+                  .running = true,
+                  .disturbs = true,
+                  .interruptible = true},
+                 {.id = "worker@c",
+                  .stage = "worker",
+                  .node = "c",
+                  .needs = {"head@a"},
+                  .want = "w",
+                  .running = true,
+                  .disturbs = true,
+                  .interruptible = true}};
+  Tell(SpecApplied{graph});
+  for (const char* node : {"a", "b", "c"}) Tell(NodeConnected{node, "boot-1"});
+  for (const char* id : {"head@a", "worker@b", "worker@c"}) See(id, Sight::kPresent, id);
+  Tell(RebootRequested{"a"});
+  ASSERT_THAT(Started(), UnorderedElementsAre("stop worker@b", "stop worker@c"));
+  Succeed("worker@b", "");
+  See("worker@b", Sight::kAbsent);
+  EXPECT_THAT(Started(), IsEmpty()) << "its head is about to go";
+  EXPECT_THAT(Of("worker@b").reason, HasSubstr("reboot of a"));
+  Succeed("worker@c", "");
+  EXPECT_THAT(Started(), ElementsAre("stop head@a"));
+}
+
 TEST_F(StepTest, ANodeThatDoesNotComeBackFromItsRebootIsSpokenOfAndWaitedForNoLonger) {
   Serve();
   Tell(RebootRequested{"a"});
