@@ -2,11 +2,8 @@
 #include "agent/verbs/start_ray_worker/start_ray_worker.h"
 
 #include <algorithm>
-#include <set>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "agent/verbs/container_exec.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/proto_duration.h"
@@ -19,27 +16,9 @@ namespace {
 constexpr absl::Duration kDefaultDeadline = absl::Seconds(120);
 constexpr absl::Duration kJoinPeriod = absl::Seconds(1);
 
-// The raylets of which the head said that they are alive. Ray is asked once for each, which takes
-// seconds; from then on the raylet's connection to the head tells.
-class JoinedRaylets {
- public:
-  static JoinedRaylets& Instance() {
-    static JoinedRaylets* instance = new JoinedRaylets;
-    return *instance;
-  }
-  bool Has(const std::string& raylet) {
-    absl::MutexLock lock(&mutex_);
-    return raylets_.count(raylet) != 0;
-  }
-  void Add(const std::string& raylet) {
-    absl::MutexLock lock(&mutex_);
-    raylets_.insert(raylet);
-  }
-
- private:
-  absl::Mutex mutex_;
-  std::set<std::string> raylets_ ABSL_GUARDED_BY(mutex_);
-};
+// The raylet of which the head said that it is alive. Ray is asked once for each, which takes
+// seconds; from then on the raylet's connection to the head tells, also to the next agent.
+constexpr char kJoined[] = "/var/lib/npufleet/agent/joined-raylet";
 
 class StartRayWorker : public Verb {
  public:
@@ -114,7 +93,7 @@ class StartRayWorker : public Verb {
     if (!*connected) {
       return Absent(absl::StrCat("raylet has no connection to the head at ", Head()), node);
     }
-    if (JoinedRaylets::Instance().Has(Identity(ray))) return Present(node);
+    if (host_.filesystem->Read(kJoined).value_or("") == Identity(ray)) return Present(node);
     absl::StatusOr<bool> listed = IsListed(ray, nullptr);
     if (!listed.ok()) return Unknown(std::string(listed.status().message()));
     if (!*listed) return Absent("the head does not list this Ray node as alive", node);
@@ -129,7 +108,8 @@ class StartRayWorker : public Verb {
     const std::string node = ray.NodeId();
     const bool listed = std::any_of(cluster.nodes.begin(), cluster.nodes.end(),
                                     [&](const RayNode& candidate) { return candidate.id == node; });
-    if (listed) JoinedRaylets::Instance().Add(Identity(ray));
+    // Without the note it is asked for again, which only takes longer.
+    if (listed) host_.filesystem->Write(kJoined, Identity(ray)).IgnoreError();
     return listed;
   }
 
