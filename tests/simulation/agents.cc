@@ -182,7 +182,10 @@ void Agents::StartCheck(const std::string& node, const std::string& task) {
   bool early_held = false;
   if (schedule_.Pick(2) == 0) early = LookAt(entry, &early_held);
   absl::Duration takes = schedule_.Within(absl::Milliseconds(120));
-  if (const auto trap = Spring("check", entry.plan->stage)) takes += trap->lasts;
+  if (const auto trap = Spring("check", entry.plan->stage)) {
+    takes += trap->lasts;
+    early.reset();  // what hangs has not seen anything yet
+  }
   schedule_.At(takes, [this, node, task, generation = entry.generation,
                        connection = agent.connection, early, early_held] {
     Agent& there = agents_.at(node);

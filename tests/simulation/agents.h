@@ -82,6 +82,12 @@ class Agents {
     auto found = held_.find(task);
     return found == held_.end() ? absl::InfinitePast() : found->second;
   }
+  // A Check of it is under way, and may hang: nobody can know what it will say.
+  bool IsLooking(const std::string& task) const {
+    const Agent& agent = agents_.at(NodeOf(task));
+    auto found = agent.entries.find(task);
+    return found != agent.entries.end() && found->second.checking;
+  }
   // Something of the machine has changed and Docker said so.
   void Notice(const std::string& task);
 

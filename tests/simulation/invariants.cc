@@ -151,7 +151,8 @@ void World::CheckBelow(const core::StartOperation& start, const core::Task& task
     if (!has_ground) continue;
     // A broken chip is only shown while the server answers, and who asks again disturbs nobody.
     if (plan->stage == "npu" && !task.plan.running && !task.plan.disturbs) continue;
-    if (!told->second.held || now - agents_->LastHeld(id) > kNews)
+    const bool is_late = now - agents_->LastHeld(id) > kNews && !agents_->IsLooking(id);
+    if (!told->second.held || is_late)
       Violate(absl::StrCat(start.task, " was started though ", why));
   }
   auto died = to_look_at_.find(start.task);
