@@ -81,9 +81,12 @@ void World::CheckStart(const core::StartOperation& start) {
   if (state_.paused || state_.cancelled)
     Violate(absl::StrCat(start.operation, " was started while paused or cancelled"));
   const auto& node = state_.nodes.at(start.node);
-  if (start.action != Action::kReboot && node.reboot)
-    Violate(absl::StrCat(start.operation, " was started on a node that was told to reboot"));
   const core::Task* task = state_.Find(start.task);
+  // What may be cut by a reboot may be decided on in one step with it.
+  const bool with_it = task != nullptr && task->plan.interruptible && !task->plan.running &&
+                       node.reboot_since == schedule_.now();
+  if (start.action != Action::kReboot && node.reboot && !with_it)
+    Violate(absl::StrCat(start.operation, " was started on a node that was told to reboot"));
   const bool disturbs = start.action != Action::kApply || (task != nullptr && task->plan.disturbs);
   // What left with a former revision is stopped when its node is back, and takes nothing with it.
   const bool has_left = task != nullptr && task->retired;
