@@ -263,7 +263,8 @@ void Evaluation::ConsiderApply(int i) {
   std::string why;
   if (!GroundReported(task, &why)) return Block(i, why);
   for (const Task& other : state_.tasks) {
-    if (task.plan.prepares) break;  // disturbs nobody; and a stop may wait for it
+    // It disturbs nobody, and a stop may wait for it.
+    if (task.plan.prepares || task.plan.condition) break;
     // What is on a node that does not answer may never be stopped, and is waited for by nobody.
     if (other.retired && other.plan.running && state_.nodes[other.plan.node].connected) {
       return Block(
