@@ -45,7 +45,7 @@ class Killer(threading.Thread):
             if operation["state"] in FINAL or key in self.tried:
                 continue
             self.tried.add(key)
-            self.fleet.do(node, "systemctl", "kill", "--kill-who=main", "--signal=KILL", AGENT, check=False)
+            self.fleet.do(node, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", AGENT, check=False)
             # Nobody writes the journal before systemd starts the next agent, a second later.
             now = next(item for item in self.fleet.operations(node) if item["id"] == operation["id"])
             if now["state"] not in FINAL:
