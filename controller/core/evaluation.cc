@@ -406,7 +406,10 @@ bool Evaluation::ClearAbove(int i) {
 
 const Task* Evaluation::BrokenUnderServer() const {
   for (const Task& task : state_.tasks) {
-    if (!task.retired && task.seen.sight == Sight::kDrifted && task.seen.failure) return &task;
+    // What stands on something that is to change cannot be looked at: it may be mended, or be by
+    // that.
+    const bool is_broken = task.seen.sight == Sight::kDrifted && task.seen.failure.has_value();
+    if (!task.retired && task.current && is_broken) return &task;
   }
   return nullptr;
 }
