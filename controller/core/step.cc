@@ -347,6 +347,8 @@ class Stepper {
       result_.changed_tasks.insert(task.plan.id);
     }
     const bool was_alive = task.alive;
+    const bool probe_fails = task.dependents.empty() && task.seen.sight == Sight::kPresent &&
+                             observation.sight != Sight::kPresent;
     const std::string old_token = task.token;
     task.seen = observation;
     task.seen_stamp = stamp;
@@ -374,6 +376,7 @@ class Stepper {
         break;  // what was last known stands
     }
     if (!task.alive) task.stop_failed = false;
+    if (probe_fails) LookAtWhatIsBroken();
     const bool made_for_this =
         observation.sight == Sight::kPresent && stamp == StampOf(state_, task);
     if (made_for_this || (!task.alive && !task.operation)) DropFormerNeeds(task);
