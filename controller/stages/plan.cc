@@ -80,17 +80,20 @@ class Planner {
 };
 
 core::RetryLimits LimitsOf(const v1::RetryPolicy& policy) {
-  core::RetryLimits limits = {
-      .attempts = static_cast<int>(policy.attempts()),
-      .initial_backoff = ToDuration(policy.initial_backoff()),
-      .max_backoff = ToDuration(policy.max_backoff()),
-      .budget = ToDuration(policy.budget()),
-      .redos = static_cast<int>(policy.redos()),
-      .reboots = static_cast<int>(policy.reboots()),
-      .same_signature = static_cast<int>(policy.same_signature()),
-      .signature_window = ToDuration(policy.signature_window()),
-      .recoveries_per_hour = static_cast<int>(policy.recoveries_per_hour()),
-  };
+  // A revision that an older controller has stored lacks what its spec did not know.
+  core::RetryLimits limits;
+  if (policy.has_attempts()) limits.attempts = static_cast<int>(policy.attempts());
+  if (policy.has_initial_backoff()) limits.initial_backoff = ToDuration(policy.initial_backoff());
+  if (policy.has_max_backoff()) limits.max_backoff = ToDuration(policy.max_backoff());
+  if (policy.has_budget()) limits.budget = ToDuration(policy.budget());
+  if (policy.has_redos()) limits.redos = static_cast<int>(policy.redos());
+  if (policy.has_reboots()) limits.reboots = static_cast<int>(policy.reboots());
+  if (policy.has_same_signature())
+    limits.same_signature = static_cast<int>(policy.same_signature());
+  if (policy.has_signature_window())
+    limits.signature_window = ToDuration(policy.signature_window());
+  if (policy.has_recoveries_per_hour())
+    limits.recoveries_per_hour = static_cast<int>(policy.recoveries_per_hour());
   for (const auto& [stage, policy_of_stage] : policy.stages()) {
     core::StageLimits& of_stage = limits.stages[stage];
     if (policy_of_stage.has_attempts())

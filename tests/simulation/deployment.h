@@ -34,12 +34,6 @@ inline v1::Deployment MakeDeployment(int nodes) {
   retry.set_attempts(1000);  // the world fails at random: giving up is tested by itself
   retry.mutable_initial_backoff()->set_seconds(1);
   retry.mutable_max_backoff()->set_seconds(30);
-  retry.mutable_budget()->set_seconds(7200);
-  retry.set_redos(3);
-  retry.set_reboots(2);
-  retry.set_same_signature(3);
-  retry.mutable_signature_window()->set_seconds(1800);
-  retry.set_recoveries_per_hour(10);
   return deployment;
 }
 

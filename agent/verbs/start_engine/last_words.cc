@@ -9,6 +9,7 @@
 #include "agent/verbs/start_engine/startup_faults.h"
 
 namespace npufleet::verbs {
+
 std::optional<v1::Failure> LastWords(host::Host& host, std::string_view container) {
   const absl::StatusOr<std::string> log = EndOfNewestEngineLog(host, container);
   if (!log.ok() || log->empty()) return std::nullopt;

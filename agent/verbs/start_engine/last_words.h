@@ -14,7 +14,7 @@ namespace npufleet::verbs {
 // The cause in the newest of the server's logs in the running container. Its signature is empty
 // where a server whose process or rank was killed from outside says the same, so that only what a
 // server does to itself counts against it. Nothing: there is no log, or nothing in its end is
-// known. Costs one exec in the container.
+// known. Costs two execs in the container.
 std::optional<v1::Failure> LastWords(host::Host& host, std::string_view container);
 
 }  // namespace npufleet::verbs

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "common/spec/deployment.h"
 #include "common/spec/stage_names.h"
 #include "controller/stages/stage.h"
 #include "controller/stages/verbs.h"
@@ -103,6 +104,14 @@ TEST_F(PlanTest, ASpecMayNameEachStageOfTheCatalogue) {
   std::vector<std::string> names;
   for (const Stage& stage : Catalogue()) names.emplace_back(stage.name);
   EXPECT_THAT(names, testing::ElementsAreArray(spec::kStageNames));
+}
+
+// As when a revision of an older controller is undone to.
+TEST_F(PlanTest, ALimitThatASpecDoesNotKnowIsTheDefaultAndNotZero) {
+  deployment_.mutable_spec()->clear_retry();
+  EXPECT_EQ(PlanOf(deployment_, 1).graph.retry, core::RetryLimits());
+  EXPECT_EQ(PlanOf(spec::ResolveDefaults(deployment_), 1).graph.retry, core::RetryLimits())
+      << "the defaults of the spec are those of the core";
 }
 
 TEST_F(PlanTest, TheRetryOfTheSpecIsThatOfTheGraph) {
