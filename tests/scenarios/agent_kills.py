@@ -6,13 +6,12 @@ or a Stop of a stage, it is killed. Exit status 3: this machine cannot boot node
 """
 import sqlite3
 import sys
-import threading
 import time
 from collections import Counter
 
 import checks as check
 from lab import in_the_lab, options_of
-from scenario import FINAL, Failed, LabFleet, NAME, until
+from scenario import Beside, FINAL, Failed, LabFleet, NAME, until
 
 AGENT = "npufleet-agent.service"
 # Its work takes as long as the lab's: a kill may come too late for what is done in a moment.
@@ -20,16 +19,16 @@ MUST_BE_HIT = {("driver", "APPLY"), ("docker", "APPLY"), ("image", "APPLY"), ("m
                ("ray-worker", "APPLY"), ("serve", "APPLY"), ("serve", "STOP")}
 
 
-class Killer(threading.Thread):
+class Killer(Beside):
     """Kills the agent of each node once in each stage's Apply and Stop."""
 
     def __init__(self, fleet):
-        super().__init__(daemon=True)
-        self.fleet, self.ended = fleet, threading.Event()
+        super().__init__()
+        self.fleet = fleet
         self.tried, self.hit, self.errors = set(), Counter(), []
 
     def run(self):
-        while not self.ended.is_set():
+        while not self.ended.wait(0.02):
             for node in self.fleet.node_names:
                 try:
                     self.look(node)
@@ -37,7 +36,6 @@ class Killer(threading.Thread):
                     pass  # no journal yet, or the node is just booting
                 except Failed as error:
                     self.errors.append(str(error))
-            time.sleep(0.02)
 
     def look(self, node):
         for operation in self.fleet.operations(node):
@@ -50,10 +48,6 @@ class Killer(threading.Thread):
             now = next(item for item in self.fleet.operations(node) if item["id"] == operation["id"])
             if now["state"] not in FINAL:
                 self.hit[operation["task"].split("@")[0], operation["action"]] += 1
-
-    def end(self):
-        self.ended.set()
-        self.join()
 
 
 def ended_once(fleet, checks, when):
@@ -69,8 +63,7 @@ def ended_once(fleet, checks, when):
 
 def every_verb(fleet, checks):
     killer = Killer(fleet)
-    killer.start()
-    try:
+    with killer:
         def roll_out():
             start = time.monotonic()
             fleet.apply(fleet.spec(), "--wait", "--timeout", f"{fleet.rollout_seconds}s")
@@ -105,12 +98,10 @@ def every_verb(fleet, checks):
                  and item["id"].rpartition("/")[2] != "1" and item["task"].split("@")[0] in check.INSTALLED}
         checks.that("nothing that is installed was installed again after all of it", not again, again)
         check.completions(fleet, checks, "tokens come through the endpoint")
-    finally:
-        killer.end()
-        missed = MUST_BE_HIT - set(killer.hit)
-        checks.that("the kills came in the middle of every long verb", not missed, f"missed {missed}; hit {dict(killer.hit)}",
-                    ", ".join(f"{action.lower()} of {stage} {times}x" for (stage, action), times in sorted(killer.hit.items())))
-        checks.that("each kill was possible", not killer.errors, killer.errors)
+    missed = MUST_BE_HIT - set(killer.hit)
+    checks.that("the kills came in the middle of every long verb", not missed, f"missed {missed}; hit {dict(killer.hit)}",
+                ", ".join(f"{action.lower()} of {stage} {times}x" for (stage, action), times in sorted(killer.hit.items())))
+    checks.that("each kill was possible", not killer.errors, killer.errors)
 
 
 def main():

@@ -2,10 +2,9 @@
 import hashlib
 import json
 import re
-import threading
 
 from incident import Incident, WORKER
-from scenario import DIRECT, Failed, until
+from scenario import Beside, DIRECT, Failed, until
 from parts import origin
 from parts.layout import ORIGIN_URL
 
@@ -37,20 +36,12 @@ def faults_left():
         return json.load(answer)["faults"]
 
 
-class Installed(threading.Thread):
+class Installed(Beside):
     """Looks again and again at a file: what it held."""
 
     def __init__(self, fleet, node, path):
-        super().__init__(daemon=True)
-        self.file, self.ended, self.digests = fleet.root(node) / path.lstrip("/"), threading.Event(), set()
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.join()
+        super().__init__()
+        self.file, self.digests = fleet.root(node) / path.lstrip("/"), set()
 
     def run(self):
         while not self.ended.wait(0.02):

@@ -1,33 +1,24 @@
 """A client that goes on asking for completions while a rollout changes, and what it got."""
 import json
-import threading
 import time
 import urllib.request
 
-from scenario import DIRECT, Failed
+from scenario import Beside, DIRECT, Failed
 
 PERIOD = 0.2
 # The last answer before the first Stop may be so old: a period, and a completion on a busy machine.
 LAST_ANSWER = 3
 
 
-class Client(threading.Thread):
+class Client(Beside):
     """Asks every 200 ms the server that serves now, for as long as the context lasts."""
 
     def __init__(self, fleet):
-        super().__init__(daemon=True)
+        super().__init__()
         rollout = fleet.rollout()
         self.url = f"{rollout['endpoint']}/v1/chat/completions"
         self.body = json.dumps({"model": rollout["servedModelName"], "max_tokens": 4, "messages": [{"role": "user", "content": "你是谁"}]}).encode()
-        self.ended, self.answers = threading.Event(), []  # (asked at, answered at, why not)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.join()
+        self.answers = []  # (asked at, answered at, why not)
 
     def run(self):
         while not self.ended.is_set():

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import urllib.error
@@ -104,6 +105,22 @@ class Background:
             self.process.kill()
         self.process.wait()
         self.output.close()
+
+
+class Beside(threading.Thread):
+    """Its run() goes on beside a scenario, until `ended` is set at the end of the context."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.ended = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
 
 
 class Fleet:
