@@ -369,11 +369,17 @@ bool Evaluation::ClearAbove(int i) {
                           " first, while the service still answers"));
     return false;
   }
-  const Task* broken = reboots || !IsServing(state_) ? nullptr : BrokenUnderServer();
-  if (broken != nullptr) {
-    Block(i, absl::StrCat("waiting: ", broken->plan.id, " (", broken->seen.failure->symptom,
-                          "); what answers is left alone, as it might not come up again"));
-    return false;
+  if (!reboots && IsServing(state_)) {
+    if (const Task* unseen = NotLookedAt()) {
+      Block(i, absl::StrCat("waiting: ", unseen->plan.id,
+                            " is looked at first, while the service still answers"));
+      return false;
+    }
+    if (const Task* broken = BrokenUnderServer()) {
+      Block(i, absl::StrCat("waiting: ", broken->plan.id, " (", WhyOf(*broken).symptom,
+                            "); what answers is left alone, as it might not come up again"));
+      return false;
+    }
   }
   if (standing.empty()) return true;
   for (const int j : standing) {
@@ -404,14 +410,41 @@ bool Evaluation::ClearAbove(int i) {
   return false;
 }
 
+const Task* Evaluation::NotLookedAt() const {
+  const Task* missing = nullptr;
+  for (const Task& task : state_.tasks) {
+    if (task.retired || task.current || task.operation || !DependenciesCurrent(task, &missing) ||
+        !state_.nodes.at(task.plan.node).connected)
+      continue;
+    const bool given_up = task.given_up && task.given_up_stamp == StampOf(state_, task);
+    const bool seen = task.seen_stamp == StampOf(state_, task) &&
+                      task.seen.sight != Sight::kUnseen && task.seen.sight != Sight::kUnknown;
+    if (!seen && !given_up) return &task;
+  }
+  return nullptr;
+}
+
 const Task* Evaluation::BrokenUnderServer() const {
+  const Task* missing = nullptr;
   for (const Task& task : state_.tasks) {
     // What stands on something that is to change cannot be looked at: it may be mended, or be by
     // that.
-    const bool is_broken = task.seen.sight == Sight::kDrifted && task.seen.failure.has_value();
-    if (!task.retired && task.current && is_broken) return &task;
+    if (task.retired || task.operation || !DependenciesCurrent(task, &missing)) continue;
+    const bool drifted = task.current && task.seen.sight == Sight::kDrifted && task.seen.failure;
+    if (drifted || (!task.current && CannotBeDone(task))) return &task;
   }
   return nullptr;
+}
+
+bool Evaluation::CannotBeDone(const Task& task) const {
+  const std::string stamp = StampOf(state_, task);
+  if (task.given_up && task.given_up_stamp == stamp && task.failure) return true;
+  return task.seen_stamp == stamp && task.seen.sight == Sight::kAbsent && task.seen.failure &&
+         task.seen.failure->failure_class != FailureClass::kRedo;
+}
+
+const Failure& Evaluation::WhyOf(const Task& broken) {
+  return broken.given_up && broken.failure ? *broken.failure : *broken.seen.failure;
 }
 
 std::string Evaluation::CannotBeStopped(const Task& task) {

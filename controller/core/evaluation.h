@@ -45,7 +45,8 @@ class Evaluation {
   // The failure becomes final: only an operator, a new want or the world itself moves the task on.
   void GiveUp(Task& task, const Failure& failure, std::string_view why);
   std::vector<int> RunningAbove(int i) const;
-  // What has failed under the server that answers all the same; null: nothing has.
+  // What has failed under the server that answers all the same, or what the new revision needs and
+  // cannot get; null: nothing.
   const Task* BrokenUnderServer() const;
   // Its Stop has failed for what only a reboot ends, or has been given up.
   bool EndsWithTheBoot(const Task& task) const;
@@ -62,6 +63,11 @@ class Evaluation {
   // True when nothing that runs on top of `i` is left; otherwise stops what can be stopped now.
   bool ClearAbove(int i);
   bool PreparesDone(const Task** missing) const;
+  // What could be looked at for the present revision, and was not yet; null: nothing.
+  const Task* NotLookedAt() const;
+  // No Apply could help, or none is tried any more.
+  bool CannotBeDone(const Task& task) const;
+  static const Failure& WhyOf(const Task& broken);
   bool AcquireLocks(Task& task);
   void Start(Task& task, Action action);
   bool ConsiderReboot(Node& node);

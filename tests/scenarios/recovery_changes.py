@@ -130,8 +130,26 @@ INSTALLERS = {"installers@node-a", "installers@node-b"}
 DRIVERS = {"driver@node-a", "driver@node-b", "reboot@node-a", "reboot@node-b", *REBOOT_HEAD, *REBOOT_WORKER}
 
 
+def driver_without_its_tool(fleet):
+    """A tool that the installer needs is missing on the worker: that is said while the server goes on, and before anything is stopped."""
+    path = fleet.do(WORKER, "sh", "-c", "command -v lspci")
+    fleet.do(WORKER, "mv", path, path + ".away")
+    serving = fleet.tokens()["serve@node-a"]
+    try:
+        incident = Incident(fleet, "", "")
+        incident.begin(lambda: fleet.apply(driver_spec(fleet)))
+        until(lambda: "lspci" in fleet.rollout().get("reason", ""), 60, "the missing tool to be what the rollout waits for")
+        fleet.apply(fleet.spec(), "--wait", "--timeout", "60s")
+    finally:
+        fleet.do(WORKER, "mv", path + ".away", path)
+    stopped = [item["task"] for item in incident.operations() if item["action"] == "STOP"]
+    if stopped or fleet.tokens()["serve@node-a"] != serving:
+        raise Failed(f"{stopped} was stopped for an install that could not be; the server was {serving}, and is {fleet.tokens()['serve@node-a']}")
+
+
 def driver_version(fleet):
     """The files of both nodes are fetched while the old server answers; then all of it stops, both install and reboot."""
+    driver_without_its_tool(fleet)
     forget_fetched(fleet)
     runs = {node: fleet.installer_runs(node) for node in (HEAD, WORKER)}
 

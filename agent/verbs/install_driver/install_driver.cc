@@ -61,6 +61,8 @@ class InstallDriver : public Verb {
       if (allowed.ok() && !want_.firmware_version().empty()) {
         allowed = MayReplace("firmware", firmware->version, want_.firmware_version());
       }
+      // Said before what runs above is stopped for an install that cannot be.
+      if (allowed.ok()) allowed = CheckTools();
       if (!allowed.ok()) *observation.mutable_failure() = ToFailure(allowed);
       return observation;
     }

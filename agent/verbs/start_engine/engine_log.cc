@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
@@ -87,6 +88,18 @@ absl::StatusOr<std::string> EndOfNewestEngineLog(host::Host& host, std::string_v
   ASSIGN_OR_RETURN(const host::ExecResult end,
                    Run(host, container, {"tail", "-c", absl::StrCat(kLastWords), logs.front()}));
   return end.exit_code == 0 ? end.out : "";
+}
+
+absl::StatusOr<absl::Time> NewestEngineLogWritten(host::Host& host, std::string_view container) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> logs, EngineLogs(host, container));
+  if (logs.empty()) return absl::NotFoundError("no server has written a log");
+  ASSIGN_OR_RETURN(const host::ExecResult changed,
+                   Run(host, container, {"stat", "--format=%Y", logs.front()}));
+  int64_t seconds = 0;
+  if (changed.exit_code != 0 || !absl::SimpleAtoi(changed.out, &seconds)) {
+    return absl::NotFoundError(absl::StrCat("stat ", logs.front(), ": ", changed.err));
+  }
+  return absl::FromUnixSeconds(seconds);
 }
 
 void RemoveOldEngineLogs(host::Host& host, std::string_view container, Execution& execution) {

@@ -36,6 +36,9 @@ void BoundEngineLog(host::Host& host, std::string_view container, const host::Pr
 // none.
 absl::StatusOr<std::string> EndOfNewestEngineLog(host::Host& host, std::string_view container);
 
+// When that log was written to last. NotFound: there is none.
+absl::StatusOr<absl::Time> NewestEngineLogWritten(host::Host& host, std::string_view container);
+
 // Before a server is started: makes room for its log among the kKeptEngineLogs newest. That it did
 // not work is only told in the operation's log.
 void RemoveOldEngineLogs(host::Host& host, std::string_view container, Execution& execution);

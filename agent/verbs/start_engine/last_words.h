@@ -11,10 +11,11 @@
 
 namespace npufleet::verbs {
 
-// The cause in the newest of the server's logs in the running container. Its signature is empty
-// where a server whose process or rank was killed from outside says the same, so that only what a
-// server does to itself counts against it. Nothing: there is no log, or nothing in its end is
-// known. Costs two execs in the container.
+// The cause in the newest of the server's logs in the running container, else what the kernel of
+// this node said about then (that it killed a process of the container for want of memory). Its
+// signature is empty where a server whose process or rank was killed from outside says the same, so
+// that only what a server does to itself counts against it. Nothing: there is no log, or nothing in
+// its end is known. Costs two execs in the container; one and journalctl more without a cause.
 std::optional<v1::Failure> LastWords(host::Host& host, std::string_view container);
 
 }  // namespace npufleet::verbs

@@ -487,6 +487,29 @@ TEST_F(StartEngineTest, WhatAKillFromOutsideLeavesIsShownAndCountsForNothing) {
   EXPECT_THAT(gone.cause().symptom(), HasSubstr("EngineDeadError"));
 }
 
+TEST_F(StartEngineTest, AServerThatTheKernelKilledForWantOfMemorySaysSo) {
+  RunProgramsHere({"ls", "tail", "stat"});
+  ASSERT_TRUE(node_.files().Write("/var/log/npufleet/engine-1.log", "INFO: 200 OK\n").ok());
+  const std::string id = node_.docker().InspectContainer(kContainer)->id;
+  node_.programs().On(
+      {"journalctl", "-k"},
+      absl::StrCat("oom-kill:global_oom,task_memcg=/docker/", id, ",task=vllm,pid=4711,uid=0\n",
+                   "Out of memory: Killed process 4711 (vllm) total-vm:1234kB\n"));
+  const v1::Observation gone = Make()->Check();
+  EXPECT_EQ(gone.cause().signature(), "PRE-02");
+  EXPECT_THAT(gone.cause().symptom(), HasSubstr("Killed process 4711"));
+  EXPECT_THAT(gone.cause().log_tail(), Contains("INFO: 200 OK"));
+}
+
+TEST_F(StartEngineTest, WhatElseTheKernelSaysIsShownAndCountsForNothing) {
+  RunProgramsHere({"ls", "tail", "stat"});
+  ASSERT_TRUE(node_.files().Write("/var/log/npufleet/engine-1.log", "INFO: 200 OK\n").ok());
+  node_.programs().On({"journalctl", "-k"}, "nf_conntrack: nf_conntrack: table full, dropping\n");
+  const v1::Observation gone = Make()->Check();
+  EXPECT_EQ(gone.cause().signature(), "");
+  EXPECT_THAT(gone.cause().symptom(), HasSubstr("table full"));
+}
+
 TEST_F(StartEngineTest, AStartKeepsOnlyTheNewestLogs) {
   RunProgramsHere();
   for (int log = 1; log <= 7; ++log) {

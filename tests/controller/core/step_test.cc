@@ -346,6 +346,45 @@ TEST_F(StepTest, AChipThatMustBeReplacedIsShownWhileItServesAndCountsOnceTheServ
   EXPECT_EQ(Of("driver@a").failure->failure_class, FailureClass::kHardware);
 }
 
+TEST_F(StepTest, NothingIsStoppedForAChangeThatCannotBeOnAnotherNode) {
+  Graph graph = SmallGraph();
+  graph.tasks.insert(
+      graph.tasks.begin() + 1,
+      {.id = "driver@b", .stage = "driver", .node = "b", .want = "d", .disturbs = true});
+  graph.tasks[4].needs.push_back("driver@b");  // serve
+  Tell(SpecApplied{graph});
+  for (const char* node : {"a", "b"}) Tell(NodeConnected{node, "boot-1"});
+  for (const char* id : {"driver@a", "driver@b", "image@a"}) See(id, Sight::kPresent, "v");
+  See("container@a", Sight::kPresent, "c1");
+  See("serve@a", Sight::kPresent, "s1");
+  See("probe@a", Sight::kPresent, "tokens");
+  ASSERT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+
+  Graph changed = graph;
+  changed.revision = 2;
+  changed.tasks[0].want = changed.tasks[1].want = "d2";
+  Tell(SpecApplied{changed});
+  See("image@a", Sight::kPresent, "v");
+  See("driver@a", Sight::kAbsent, "v", "another version");
+  for (const auto& [id, token] : {std::pair("container@a", "c1"), std::pair("serve@a", "s1"),
+                                  std::pair("probe@a", "tokens")})
+    See(id, Sight::kPresent, token);
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(Of("driver@a").reason, HasSubstr("driver@b is looked at first"));
+  See("driver@b", Sight::kUnknown, "", "no answer");
+  EXPECT_THAT(Started(), IsEmpty());
+  const Failure missing{.failure_class = FailureClass::kNeedsOperator, .symptom = "no lspci"};
+  Tell(Observed{"driver@b",
+                StampOf(state_, Of("driver@b")),
+                {.sight = Sight::kAbsent, .token = "v", .reason = "other", .failure = missing}});
+  EXPECT_THAT(Started(), IsEmpty()) << "the server would not come up again";
+  EXPECT_THAT(Of("driver@a").reason, HasSubstr("driver@b (no lspci); what answers is left alone"));
+  EXPECT_TRUE(IsServing(state_));
+
+  See("driver@b", Sight::kAbsent, "v", "another version");
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+}
+
 TEST_F(StepTest, AServerThatIsKilledIsStartedAgain) {
   Serve();
   for (int death = 1; death <= 6; ++death) {
