@@ -7,13 +7,16 @@
 #include <atomic>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
 #include "agent/artifacts/parallel.h"
 #include "agent/host/json.h"
 #include "common/status_macros.h"
+#include "common/string_views.h"
 
 namespace npufleet::artifacts {
 namespace {
@@ -72,9 +75,25 @@ absl::Status ListFiles(const host::Filesystem& filesystem, const std::string& fo
 
 }  // namespace
 
+bool IsOfHub(std::string_view path) {
+  if (path == "configuration.json") return true;
+  for (const absl::string_view part : absl::StrSplit(Absl(path), '/')) {
+    if (absl::StartsWith(part, ".")) return true;
+  }
+  const std::string name = absl::AsciiStrToUpper(Absl(path.substr(path.rfind('/') + 1)));
+  for (const char* paper : {"README", "LICENSE", "NOTICE", "USE_POLICY"}) {
+    if (absl::StartsWith(name, paper)) return true;
+  }
+  for (const char* suffix : {".MD", ".PDF", ".PNG", ".JPG", ".JPEG", ".GIF", ".SVG", ".WEBP"}) {
+    if (absl::EndsWith(name, suffix)) return true;
+  }
+  return false;
+}
+
 std::string Manifest::Digest() const {
   std::vector<std::string> lines;
   for (const ManifestFile& file : files) {
+    if (IsOfHub(file.path)) continue;
     // JSON keeps a path with a line end or a space from looking like two fields.
     lines.push_back(host::WriteJson({file.path, file.size_bytes, file.sha256}) + "\n");
   }

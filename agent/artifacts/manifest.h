@@ -31,13 +31,17 @@ struct Manifest {
   std::string source;  // what it was made from, as the caller names it; not in the digest
   std::vector<ManifestFile> files;  // sorted by path
 
-  // "sha256:…" over path, size and sha256 of the files: equal on all nodes that have the same
-  // model.
+  // "sha256:…" over path, size and sha256 of the files that a server may read: equal on all nodes
+  // that have the same model, from whatever hub (IsOfHub).
   std::string Digest() const;
   uint64_t TotalBytes() const;
   const ManifestFile* Find(std::string_view path) const;
   void Sort();
 };
+
+// Papers, pictures and what a hub or its client keeps for itself: README.md, LICENSE, .gitattributes,
+// .cache/…, ModelScope's configuration.json. No server reads them, and hubs differ in them.
+bool IsOfHub(std::string_view path);
 
 // NotFound without one; DataLoss when it cannot be read as one.
 absl::StatusOr<Manifest> ReadManifest(const host::Filesystem& filesystem, std::string_view folder);

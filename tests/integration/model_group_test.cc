@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One model on all nodes: what is said of nodes whose files differ.
+// One model on all nodes: nodes whose files differ.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,7 +10,6 @@
 namespace npufleet::integration {
 namespace {
 
-using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 TEST(ModelGroupTest, EqualFilesServeWithoutAWord) {
@@ -22,22 +21,36 @@ TEST(ModelGroupTest, EqualFilesServeWithoutAWord) {
   EXPECT_EQ(TaskOf(rollout, "serve@node-a").reason(), "");
 }
 
-// A README is enough to make the digests differ: such a fleet is healthy and is not refused.
-TEST(ModelGroupTest, OtherFilesOnOneNodeServeAndAreSaid) {
+TEST(ModelGroupTest, PapersOfAHubOnOneNodeMakeNoOtherModel) {
   Fleet fleet(2);
   ASSERT_TRUE(fleet.machine(1).files().Write(absl::StrCat(kModel, "/README.md"), "of a hub").ok());
   fleet.StartController();
   ASSERT_TRUE(fleet.Apply(MakeDeployment(2)).ok());
   const v1::Rollout rollout = fleet.AwaitPhase(v1::Rollout::SERVING);
+  EXPECT_EQ(TaskOf(rollout, "model@node-a").token(), TaskOf(rollout, "model@node-b").token());
+}
+
+TEST(ModelGroupTest, OtherWeightsOnOneNodeAreRefusedAndNamedUntilTheyAreReplaced) {
+  Fleet fleet(2);
+  const std::string weights = absl::StrCat(kModel, "/model.safetensors");
+  const std::string right = *fleet.machine(1).files().Read(weights);
+  ASSERT_TRUE(fleet.machine(1).files().Write(weights, "others").ok());
+  fleet.StartController();
+  ASSERT_TRUE(fleet.Apply(MakeDeployment(2)).ok());
+  v1::Rollout rollout = fleet.AwaitPhase(v1::Rollout::FAILED);
   const std::string& here = TaskOf(rollout, "model@node-a").token();
   const std::string& there = TaskOf(rollout, "model@node-b").token();
-  EXPECT_NE(here, there);
-  const v1::Task& serve = TaskOf(rollout, "serve@node-a");
-  EXPECT_EQ(serve.state(), v1::Task::CURRENT);
-  EXPECT_THAT(serve.reason(), StartsWith(absl::StrCat("the model's files on node-a (",
-                                                      here.substr(0, 19), ") are not those on ",
-                                                      "node-b (", there.substr(0, 19), ")")));
-  EXPECT_THAT(serve.reason(), HasSubstr("ctl rollout restart NAME --from model"));
+  const v1::Failure& failure = TaskOf(rollout, "serve@node-a").failure();
+  EXPECT_EQ(failure.class_(), v1::Failure::CONFIG);
+  EXPECT_THAT(failure.symptom(), StartsWith(absl::StrCat("the model's files on node-a (",
+                                                         here.substr(0, 19), ") are not those on ",
+                                                         "node-b (", there.substr(0, 19), ")")));
+  EXPECT_FALSE(fleet.machine(0).EngineLives());
+
+  ASSERT_TRUE(fleet.machine(1).files().Write(weights, right).ok());
+  ASSERT_TRUE(fleet.Apply(MakeDeployment(2)).ok());
+  rollout = fleet.AwaitPhase(v1::Rollout::SERVING);
+  EXPECT_EQ(TaskOf(rollout, "serve@node-a").reason(), "");
 }
 
 }  // namespace

@@ -56,11 +56,12 @@ class StartEngine : public Verb {
     BoundEngineLog(host_, start_.container(), **server);
     const std::string token = TokenOf(**server);
     if (!HasStamp(*server, subject_.stamp())) {
-      return Absent("the server was started for another want", token);
+      return RefuseUnequalModels(Absent("the server was started for another want", token));
     }
     const std::string health = Health();
     v1::Observation observation =
         health.empty() ? Absent("the server is still starting", token) : Present(token);
+    // One that came up loaded what there was then.
     if (!health.empty()) observation.set_reason(UnequalModels());
     auto& facts = *observation.mutable_facts();
     facts["pid"] = absl::StrCat((*server)->pid);
@@ -75,9 +76,7 @@ class StartEngine : public Verb {
     if (log.has_value()) {
       execution.Log("the server is starting already");
     } else {
-      if (const std::string unequal = UnequalModels(); !unequal.empty()) {
-        execution.Log(absl::StrCat("note: ", unequal));
-      }
+      if (const std::string unequal = UnequalModels(); !unequal.empty()) return Unequal(unequal);
       ASSIGN_OR_RETURN(log, StartServer(execution));
     }
     const absl::Status up = WaitForStartup(*log, execution);
@@ -104,7 +103,22 @@ class StartEngine : public Verb {
     v1::Observation observation = Absent("no server process");
     if (std::optional<v1::Failure> cause = LastWords(host_, start_.container()))
       *observation.mutable_cause() = *std::move(cause);
+    return RefuseUnequalModels(std::move(observation));
+  }
+
+  // Said before an old server is stopped for one that would not be started.
+  v1::Observation RefuseUnequalModels(v1::Observation observation) const {
+    const std::string unequal = UnequalModels();
+    if (!unequal.empty()) *observation.mutable_failure() = ToFailure(Unequal(unequal));
     return observation;
+  }
+
+  // Ranks of different weights answer nonsense, and none of them says why.
+  static absl::Status Unequal(std::string_view unequal) {
+    return SignedFailure(v1::Failure::CONFIG, "MOD-10", std::string(unequal),
+                         "Compare the sha256 in the manifests of the nodes, then name one revision "
+                         "in model.sources or replace the files of a local directory, and: ctl "
+                         "rollout restart NAME --from model");
   }
 
   // Cleaning up goes on although the operation is cancelled.
@@ -124,9 +138,7 @@ class StartEngine : public Verb {
     Execution& execution_;
   };
 
-  // Which nodes' model is not this node's, and what to do; empty: none. It is said and refuses
-  // nothing, as the digests are over all files: a README that one hub has and another has not, or
-  // what a tool left in a local directory, makes them differ with the same weights.
+  // Which nodes' model is not this node's; empty: none.
   std::string UnequalModels() const {
     const auto here = subject_.inputs().find("model");
     if (here == subject_.inputs().end() || here->second.empty()) return "";
@@ -144,10 +156,7 @@ class StartEngine : public Verb {
                       [](std::string* text, const auto& other) {
                         absl::StrAppend(text, other.first, " (", other.second, ")");
                       }),
-        ": compare the sha256 in ", start_.model_path(), "/", std::string(artifacts::kManifestName),
-        " of the nodes; if weights, configuration or tokenizer differ, name one revision in "
-        "model.sources or replace the files of a local directory, then ctl rollout restart NAME "
-        "--from model");
+        " (", start_.model_path(), "/", std::string(artifacts::kManifestName), ")");
   }
 
   // What /health says; empty while the port is closed.

@@ -14,9 +14,9 @@ namespace npufleet::verbs {
 
 // A Check says present when the server's process lives and its port is open: whether it generates
 // is for the probe. A server that still loads is absent, and Apply waits for it instead of starting
-// another. The Check also bounds the server's log (engine_log.h). That the nodes' models (inputs
-// "model", "model@NODE") have other digests is the reason beside present and a line of Apply's log:
-// it refuses no start, because equal weights may have different digests.
+// another. The Check also bounds the server's log (engine_log.h). Where the nodes' models (inputs
+// "model", "model@NODE") have other digests no server is started (CONFIG, MOD-10); beside one that
+// came up before that, it is the reason.
 absl::StatusOr<std::unique_ptr<Verb>> MakeStartEngine(const v1::StartEngine& start,
                                                       const v1::Subject& subject, host::Host& host);
 

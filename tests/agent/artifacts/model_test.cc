@@ -212,6 +212,21 @@ TEST_F(ModelTest, WhatWasVerifiedByLengthAloneKeepsItsDigestAndOnlyWrongFilesAre
   EXPECT_EQ(node_.files().Read("/data2/Qwen3/sub/config.json").value(), "abX");
 }
 
+TEST_F(ModelTest, ItsDigestIsOfWhatAServerReads) {
+  Manifest manifest{.files = {{"config.json", 2, 0, "aa"}, {"model.safetensors", 3, 0, "bb"}}};
+  const std::string digest = manifest.Digest();
+  for (const char* path : {"README.md", "LICENSE", ".gitattributes", ".cache/huggingface/x.json",
+                           "figures/bench.PNG", "configuration.json"}) {
+    manifest.files.push_back({path, 1, 0, "cc"});
+    EXPECT_TRUE(IsOfHub(path)) << path;
+  }
+  EXPECT_EQ(manifest.Digest(), digest) << "hubs differ in these, and the model does not";
+  for (const char* path : {"merges.txt", "tokenizer.json", "sub/configuration.json", "chat.jinja"})
+    EXPECT_FALSE(IsOfHub(path)) << path;
+  manifest.files[1].sha256 = "b0";
+  EXPECT_NE(manifest.Digest(), digest);
+}
+
 TEST_F(ModelTest, OneFileThatCannotBeHadFailsTheTree) {
   std::vector<HubFile> files = Served("{}");
   files.push_back({"gone", 1, "", "https://hub/gone"});
