@@ -39,8 +39,9 @@ struct Manifest {
   void Sort();
 };
 
-// Papers, pictures and what a hub or its client keeps for itself: README.md, LICENSE, .gitattributes,
-// .cache/…, ModelScope's configuration.json. No server reads them, and hubs differ in them.
+// Papers, pictures and what a hub or its client keeps for itself: README.md, LICENSE,
+// .gitattributes, .cache/…, ModelScope's configuration.json. No server reads them, and hubs differ
+// in them.
 bool IsOfHub(std::string_view path);
 
 // NotFound without one; DataLoss when it cannot be read as one.

@@ -149,14 +149,13 @@ class StartEngine : public Verb {
     }
     if (others.empty()) return "";
     const std::string node = subject_.task().substr(subject_.task().find('@') + 1);
-    return absl::StrCat(
-        "the model's files on ", node, " (", here->second.substr(0, kShownDigest),
-        ") are not those on ",
-        absl::StrJoin(others, ", ",
-                      [](std::string* text, const auto& other) {
-                        absl::StrAppend(text, other.first, " (", other.second, ")");
-                      }),
-        " (", start_.model_path(), "/", std::string(artifacts::kManifestName), ")");
+    return absl::StrCat("the model's files on ", node, " (", here->second.substr(0, kShownDigest),
+                        ") are not those on ",
+                        absl::StrJoin(others, ", ",
+                                      [](std::string* text, const auto& other) {
+                                        absl::StrAppend(text, other.first, " (", other.second, ")");
+                                      }),
+                        " (", start_.model_path(), "/", std::string(artifacts::kManifestName), ")");
   }
 
   // What /health says; empty while the port is closed.

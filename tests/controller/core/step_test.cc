@@ -366,8 +366,8 @@ TEST_F(StepTest, NothingIsStoppedForAChangeThatCannotBeOnAnotherNode) {
   Tell(SpecApplied{changed});
   See("image@a", Sight::kPresent, "v");
   See("driver@a", Sight::kAbsent, "v", "another version");
-  for (const auto& [id, token] : {std::pair("container@a", "c1"), std::pair("serve@a", "s1"),
-                                  std::pair("probe@a", "tokens")})
+  for (const auto& [id, token] :
+       {std::pair("container@a", "c1"), std::pair("serve@a", "s1"), std::pair("probe@a", "tokens")})
     See(id, Sight::kPresent, token);
   EXPECT_THAT(Started(), IsEmpty());
   EXPECT_THAT(Of("driver@a").reason, HasSubstr("driver@b is looked at first"));
