@@ -39,6 +39,7 @@ struct Kind {
     kSpec,
     kChip,
     kCondition,
+    kRefusal,  // a condition, or an install that its node has no tools for
     kTrap
   };
   Target target = Target::kNone;
@@ -60,7 +61,7 @@ const std::vector<Kind>& Kinds() {
       {"blind", Target::kSeen, 60'000, 2},
       {"chip", Target::kChip, 120'000, 4},  // a fault code of that class, or it is gone
       {"unmet", Target::kCondition, 60'000, 2},
-      {"refused", Target::kCondition, 60'000, 1},  // and no Apply could help
+      {"refused", Target::kRefusal, 60'000, 2},  // and no Apply could help
       // Of the network.
       {"cut", Target::kNode, 40'000, 4},
       {"lose", Target::kNode, 0, 2},
@@ -153,6 +154,9 @@ std::string TargetOf(const Kind& kind, int nodes, Dice& dice) {
           "@", node);
     case Target::kCondition:
       return absl::StrCat(dice.Of<std::string>({"preflight", "fabric", "reach"}), "@", node);
+    case Target::kRefusal:
+      return absl::StrCat(
+          dice.Of<std::string>({"preflight", "fabric", "reach", "driver", "docker"}), "@", node);
     case Target::kTrap:
       return AnyTrap(dice);
     case Target::kSpec:

@@ -94,6 +94,8 @@ void World::CheckStart(const core::StartOperation& start) {
     Violate(
         absl::StrCat(start.operation, " disturbs what serves, and nothing was lost or asked for"));
   }
+  if (disturbs && !has_left && start.action != Action::kReboot && truth_.Answers())
+    CheckItCanBeDone(start);
   if (start.action == Action::kReboot) {
     for (const auto& [name, node] : state_.nodes) {
       if (name != start.node && node.reboot)
@@ -101,6 +103,23 @@ void World::CheckStart(const core::StartOperation& start) {
     }
   } else if (start.action == Action::kApply && task != nullptr) {
     CheckApply(start, *task);
+  }
+}
+
+// What answers is not taken down for a change of which something is known to be impossible.
+void World::CheckItCanBeDone(const core::StartOperation& start) {
+  for (const auto& [name, node] : state_.nodes) {
+    if (node.reboot_asked || node.reboot) return;  // ends it whatever comes after
+  }
+  for (const core::Task& task : state_.tasks) {
+    if (task.retired || task.plan.id == start.task || task.operation || !task.seen.failure)
+      continue;
+    const bool is_known = task.seen.sight == Sight::kAbsent &&
+                          task.seen.failure->failure_class != core::FailureClass::kRedo &&
+                          task.seen_stamp == core::StampOf(state_, task);
+    if (is_known)
+      Violate(absl::StrCat(start.operation, " takes down what answers, and ", task.plan.id,
+                           " cannot be: ", task.seen.failure->symptom));
   }
 }
 

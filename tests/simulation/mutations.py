@@ -61,6 +61,8 @@ MUTATIONS = [
      "    if (task.plan.condition && observation.sight", "    if (task.plan.condition && now_ < absl::UnixEpoch() && observation.sight"),
     ("what was seen for another stamp counts", "evaluation.cc",
      "  const bool seen_here = !stamp.empty() && task.seen_stamp == stamp;", "  const bool seen_here = !stamp.empty() && !task.seen_stamp.empty();"),
+    ("what answers is taken down for a change that cannot be", "evaluation.cc",
+     "    if (drifted || (!task.current && CannotBeDone(task))) return &task;", "    if (drifted) return &task;"),
 ]
 
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/simulation/truth.h"
 
+#include <optional>
+
 #include "absl/strings/str_cat.h"
 #include "tests/simulation/fault.h"
 
@@ -172,15 +174,15 @@ core::Observation Truth::Look(const core::TaskPlan& plan, const std::string& sta
       blind != machine.blind.end() && now < blind->second) {
     return {.sight = Sight::kUnknown, .reason = "-8005"};
   }
-  if (auto unmet = machine.unmet.find(plan.id);
-      unmet != machine.unmet.end() && now < unmet->second.until) {
-    core::Observation seen = {.sight = Sight::kAbsent, .reason = "not met"};
-    if (unmet->second.refused) {
-      seen.failure = core::Failure{.failure_class = core::FailureClass::kNeedsOperator,
-                                   .symptom = "a port has no address"};
-    }
-    return seen;
+  const auto unmet = machine.unmet.find(plan.id);
+  const bool is_unmet = unmet != machine.unmet.end() && now < unmet->second.until;
+  std::optional<core::Failure> refusal;
+  if (is_unmet && unmet->second.refused) {
+    refusal = {.failure_class = core::FailureClass::kNeedsOperator,
+               .symptom = plan.condition ? "a port has no address" : "a tool is missing"};
   }
+  if (is_unmet && plan.condition)
+    return {.sight = Sight::kAbsent, .reason = "not met", .failure = refusal};
   if (plan.stage == "npu") return LookAtChips(machine, now);
   if (plan.stage == "preflight") return {.sight = Sight::kPresent, .token = "os"};
   if (IsOnlySeen(plan.stage)) return {.sight = Sight::kPresent, .token = "rails"};
@@ -207,8 +209,12 @@ core::Observation Truth::Look(const core::TaskPlan& plan, const std::string& sta
   }
   if (thing->torn) return {.sight = Sight::kAbsent, .reason = "torn"};
   const bool works = plan.stage == "docker" || plan.stage == "runtime";
-  if (thing->want != plan.want && !thing->drifted && !works)
-    return {.sight = Sight::kAbsent, .token = thing->token, .reason = "another version"};
+  if (thing->want != plan.want && !thing->drifted && !works) {
+    return {.sight = Sight::kAbsent,
+            .token = thing->token,
+            .reason = "another version",
+            .failure = refusal};
+  }
   if (plan.stage == "driver" && thing->boot == machine.boot)
     return {.sight = Sight::kAbsent, .reason = "installed", .reboot_needed = true};
   if (thing->drifted || thing->want != plan.want)

@@ -84,6 +84,7 @@ class World : private Listener {
   // --- Invariants (invariants.cc). ---
   void CheckStart(const core::StartOperation& start);
   void CheckApply(const core::StartOperation& start, const core::Task& task);
+  void CheckItCanBeDone(const core::StartOperation& start);
   void CheckBelow(const core::StartOperation& start, const core::Task& task);
   void Mourn(const core::Observed& seen);
   void CheckAfterStep();
