@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "agent/artifacts/fetch.h"
 #include "agent/npu/npu_smi.h"
+#include "agent/verbs/kernel_log.h"
 #include "agent/verbs/signatures.h"
 #include "common/failure.h"
 #include "common/status_macros.h"
@@ -77,6 +78,17 @@ class Listener {
   std::atomic<bool> asks_ = false;
 };
 
+// What its output says, else what the kernel said meanwhile (a disk that fails, a process that
+// hangs in the driver), else `otherwise`.
+absl::Status FailureOfInstaller(host::Host& host, const InstallerRun& run, std::string_view output,
+                                v1::Failure otherwise, absl::Time began) {
+  if (!MatchSignature(run.stage, output).has_value()) {
+    if (std::optional<v1::Failure> kernel = KernelFailure(host, run.stage, "", began))
+      otherwise = *std::move(kernel);
+  }
+  return FailureOfOutput(run.stage, output, std::move(otherwise));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> FetchToNode(host::Host& host, Execution& execution,
@@ -118,6 +130,7 @@ absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& ex
   std::vector<std::string> argv = {host.filesystem->Real(run.path)};
   argv.insert(argv.end(), run.arguments.begin(), run.arguments.end());
   execution.Log(absl::StrCat("$ ", absl::StrJoin(argv, " ")));
+  const absl::Time began = host.clock->Now();
   absl::StatusOr<host::ProcessResult> result = execution.RunDurably(run.step, argv, options);
   if (result.ok()) return result;
   v1::Failure failure;
@@ -134,17 +147,18 @@ absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& ex
   } else {
     return result.status();
   }
-  return FailureOfOutput(run.stage, listener.output(), std::move(failure));
+  return FailureOfInstaller(host, run, listener.output(), std::move(failure), began);
 }
 
-v1::Failure InstalledNothing(const InstallerRun& run, const host::ProcessResult& result) {
+absl::Status FailedInstall(host::Host& host, const InstallerRun& run,
+                           const host::ProcessResult& result, absl::Time began) {
   v1::Failure failure;
   failure.set_class_(v1::Failure::TRANSIENT);
   failure.set_symptom(absl::StrCat("the installer of ", run.step, " ended with status ",
                                    result.exit_code, " and what it was to install is not there"));
   failure.set_advice(absl::StrCat("See its last lines, and run it by hand: ", run.path, " ",
                                   absl::StrJoin(run.arguments, " ")));
-  return failure;
+  return FailureOfInstaller(host, run, result.Combined(), std::move(failure), began);
 }
 
 }  // namespace npufleet::verbs

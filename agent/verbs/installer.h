@@ -37,8 +37,11 @@ struct InstallerRun {
 absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& execution,
                                                  const InstallerRun& run);
 
-// A failure to stand in where the table has none: TRANSIENT, naming the step and its exit code.
-v1::Failure InstalledNothing(const InstallerRun& run, const host::ProcessResult& result);
+// Of one that ended without installing what it was to, and was started at `began`: what its output
+// says, else what the kernel of the node said meanwhile, else TRANSIENT with the step and its exit
+// code.
+absl::Status FailedInstall(host::Host& host, const InstallerRun& run,
+                           const host::ProcessResult& result, absl::Time began);
 
 }  // namespace npufleet::verbs
 

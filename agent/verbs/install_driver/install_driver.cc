@@ -255,6 +255,7 @@ class InstallDriver : public Verb {
 
   absl::Status Install(Execution& execution, const InstallerRun& run) {
     const bool is_driver = run.step == "driver";
+    const absl::Time began = host_.clock->Now();
     ASSIGN_OR_RETURN(const host::ProcessResult result, RunInstaller(host_, execution, run));
     if (execution.IsCancelled()) return absl::CancelledError("cancelled during the install");
     ASSIGN_OR_RETURN(const PackageState state, ReadPackageState(host_, install_path_, run.step));
@@ -263,7 +264,7 @@ class InstallDriver : public Verb {
     const std::string& wanted = is_driver ? want_.version() : want_.firmware_version();
     if (!ended_well || state.version != wanted) {
       Distrust(host_, is_driver ? want_.driver() : want_.firmware());
-      return FailureOfOutput(run.stage, result.Combined(), InstalledNothing(run, result));
+      return FailedInstall(host_, run, result, began);
     }
     return NoteInstalled(host_, run.step, wanted,
                          absl::StrContains(result.Combined(), "takes effect immediately"));

@@ -172,11 +172,12 @@ class InstallRuntime : public Verb {
     const std::string parent = folder_.substr(0, folder_.size() - sizeof(kFolderName) + 1);
     if (parent != "/usr/local/Ascend")
       run.arguments.push_back(absl::StrCat("--install-path=", parent));
+    const absl::Time began = host_.clock->Now();
     ASSIGN_OR_RETURN(const host::ProcessResult result, RunInstaller(host_, execution, run));
     if (execution.IsCancelled()) return absl::CancelledError("cancelled during the install");
     if (result.ok() && InstalledVersion() == want_.version()) return absl::OkStatus();
     Distrust(host_, want_.installer());
-    return FailureOfOutput("runtime", result.Combined(), InstalledNothing(run, result));
+    return FailedInstall(host_, run, result, began);
   }
 
   // Puts back what the installer lost of the user's keys, and our own when it did not write them.

@@ -194,6 +194,20 @@ TEST_F(InstallDriverTest, AFailureIsNamedByItsSignature) {
       << "no firmware after a driver that failed";
 }
 
+TEST_F(InstallDriverTest, WhereItsOutputSaysNothingTheKernelIsAsked) {
+  Answer(
+      "driver", [] {}, "Verifying archive integrity...", 1);
+  node_.programs().On({"journalctl", "-k"},
+                      "EXT4-fs error (device sda2): ext4_find_entry:1455: inode #2: comm bash\n");
+  fakes::FakeExecution execution(node_.host());
+  const std::optional<v1::Failure> failure = FailureOf(Make()->Apply(execution));
+  ASSERT_TRUE(failure.has_value());
+  EXPECT_EQ(failure->signature(), "PRE-04");
+  EXPECT_EQ(failure->class_(), v1::Failure::HARDWARE);
+  EXPECT_THAT(failure->symptom(), HasSubstr("kernel: EXT4-fs error"));
+  EXPECT_THAT(failure->log_tail(), Contains("Verifying archive integrity..."));
+}
+
 TEST_F(InstallDriverTest, FirmwareThatEndsWithTwoHasSucceeded) {
   Answer(
       "firmware", [this] { WriteVersion("firmware", kFirmwareVersion); }, "upgradePercentage: 100%",
