@@ -325,9 +325,9 @@ void Agents::Begin(const std::string& node, const Asked& asked) {
     refused.operation = operation;
     refused.result = Result::kRefused;
     refused.failure.symptom = why;
-    agent.asked.erase(operation);
     Send(node, false, absl::StrCat("refused ", StageOf(start.task)),
          [this, refused] { listener_.Ended(refused, false); });
+    agent.asked.erase(operation);  // and with it `start`
   };
   auto known = agent.journal.find(operation);
   if (known != agent.journal.end()) {
