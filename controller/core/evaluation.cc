@@ -344,7 +344,7 @@ std::vector<int> Evaluation::RunningAbove(int i) const {
     stack.pop_back();
     for (const std::vector<int>* above : {&task.dependents, &task.former_dependents}) {
       for (const int j : *above) {
-        if (!seen.insert(j).second) continue;
+        if (!StandsOn(state_.tasks[j], task) || !seen.insert(j).second) continue;
         if (state_.tasks[j].plan.running) found.push_back(j);
         stack.push_back(j);
       }
@@ -452,12 +452,18 @@ std::string Evaluation::CannotBeStopped(const Task& task) {
 }
 
 std::string Evaluation::AwaitedReboot(const Node& node) const {
-  const bool serves = !node.reboot && !node.reboot_ordered && IsServing(state_);
+  const bool serves = !node.reboot && !node.reboot_ordered && HoldsWhatAnswers(node);
   return absl::StrCat(
       "waiting: reboot of ", node.name,
       serves
           ? absl::StrCat(", not while it serves (when it suits: ctl node reboot ", node.name, ")")
           : "");
+}
+
+bool Evaluation::HoldsWhatAnswers(const Node& node) const {
+  const bool runs = std::any_of(node.tasks.begin(), node.tasks.end(),
+                                [this](int i) { return state_.tasks[i].alive; });
+  return runs && IsServing(state_);
 }
 
 bool Evaluation::StopIsDue(const Task& task) const {
@@ -519,7 +525,10 @@ void Evaluation::Start(Task& task, Action action) {
   operation.inputs = InputsOf(state_, task);
   operation.boot_id = state_.nodes[task.plan.node].boot_id;
   operation.redo = task.redo && action == Action::kApply;
-  if (action == Action::kApply) task.applied_want = task.plan.want;
+  if (action == Action::kApply) {
+    task.applied_want = task.plan.want;
+    task.new_needs.clear();  // it is about to be made on them
+  }
   Note(action == Action::kStop ? "StopStarted" : "OperationStarted", task,
        action == Action::kStop ? absl::StrCat("stopping ", task.plan.id)
        : task.redo             ? absl::StrCat("running ", task.plan.id, " again")
@@ -588,7 +597,7 @@ bool Evaluation::ConsiderReboot(Node& node) {
   std::string why;
   if (!ReachableAndReported(node.name, &why) || !NodeIsQuiet(node, &why)) return false;
   // Nothing but an operator ends what answers.
-  if (!node.reboot_ordered && IsServing(state_)) return false;
+  if (!node.reboot_ordered && HoldsWhatAnswers(node)) return false;
   for (const auto& [name, other] : state_.nodes) {
     if (&other == &node) continue;
     bool other_wants = other.reboot.has_value();

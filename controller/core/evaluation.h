@@ -75,6 +75,8 @@ class Evaluation {
   const Node* NodeUnderThatReboots(int i) const;
   static std::string CannotBeStopped(const Task& task);
   std::string AwaitedReboot(const Node& node) const;
+  // Its reboot would end what answers.
+  bool HoldsWhatAnswers(const Node& node) const;
   bool StopIsDue(const Task& task) const;
   // Tells the one whose node did not come back from its reboot in time, and waits no longer.
   void ForgetLateReboot(Node& node);

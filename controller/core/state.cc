@@ -111,15 +111,34 @@ std::string StampOf(const State& state, const Task& task) {
   return digest.Hex();
 }
 
+bool StandsOn(const Task& above, const Task& below) {
+  return std::find(above.new_needs.begin(), above.new_needs.end(), below.plan.id) ==
+         above.new_needs.end();
+}
+
 bool IsServing(const State& state) {
   bool probed = false;
-  for (const Task& task : state.tasks) {
-    if (task.retired) continue;
+  std::vector<bool> seen(state.tasks.size(), false);
+  std::vector<int> stack;
+  for (int i = 0; i < static_cast<int>(state.tasks.size()); ++i) {
+    const Task& task = state.tasks[i];
+    if (task.retired || task.plan.stage != "probe") continue;
+    probed = task.seen.sight == Sight::kPresent;
+    stack.push_back(i);
+  }
+  if (!probed) return false;
+  while (!stack.empty()) {
+    const Task& task = state.tasks[stack.back()];
+    stack.pop_back();
     if (task.plan.running && (!task.alive || task.seen.sight == Sight::kUnseen)) return false;
     if (task.plan.running && (task.operation || task.stop_failed)) return false;
-    if (task.plan.stage == "probe") probed = task.seen.sight == Sight::kPresent;
+    for (const int need : task.needs) {
+      if (seen[need] || !StandsOn(task, state.tasks[need])) continue;
+      seen[need] = true;
+      stack.push_back(need);
+    }
   }
-  return probed;
+  return true;
 }
 
 bool WantsSomething(const State& state) {

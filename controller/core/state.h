@@ -58,6 +58,9 @@ struct Task {
   // Running tasks: on what it may have been started in a former revision, beside what the present
   // one names. None once it is known to be made for this one, or gone.
   std::vector<std::string> former_needs;
+  // Of what was made for a former revision: what the present one names and it was made without, as
+  // of a node that is added. None once it is made for this one, or gone.
+  std::vector<std::string> new_needs;
 
   std::optional<StartOperation> operation;  // outstanding
   bool cancelling = false;
@@ -158,8 +161,11 @@ bool WantsSomething(const State& state);
 Phase PhaseOf(const State& state);
 // One sentence: what the rollout waits for or why it has stopped; empty when it serves.
 std::string ReasonOf(const State& state);
-// No running task is known lost or was told to stop, and the last probe got tokens.
+// Of what the server stands on no running task is known lost or was told to stop, and the last
+// probe got tokens.
 bool IsServing(const State& state);
+// Whether `above` is made on `below`, one of its needs.
+bool StandsOn(const Task& above, const Task& below);
 
 }  // namespace npufleet::core
 

@@ -58,7 +58,8 @@ class Stepper {
           // What stands there may be of this want, though it was never seen to be.
           if (task.applied_want == task.plan.want) task.settled_want = task.plan.want;
         }
-        if (plan.running && (task.alive || task.operation)) KeepFormerNeeds(task, plan);
+        if (plan.running ? task.alive || task.operation : !task.token.empty())
+          KeepFormerNeeds(task, plan);
       }
       task.plan = plan;
       task.retired = false;
@@ -97,16 +98,25 @@ class Stepper {
     evaluation_.TouchAll();
   }
 
-  // Of what was started in a former revision, the needs that the new one does not name.
+  // Of what was made in a former revision, the needs that only one of the two names.
   static void KeepFormerNeeds(Task& task, const TaskPlan& plan) {
+    std::set<std::string> made_on(task.plan.needs.begin(), task.plan.needs.end());
+    for (const std::string& need : task.new_needs) made_on.erase(need);
     std::set<std::string> former(task.former_needs.begin(), task.former_needs.end());
-    former.insert(task.plan.needs.begin(), task.plan.needs.end());
+    former.insert(made_on.begin(), made_on.end());
     for (const std::string& need : plan.needs) former.erase(need);
-    task.former_needs.assign(former.begin(), former.end());
+    task.new_needs.clear();
+    for (const std::string& need : plan.needs) {
+      const auto& before = task.former_needs;
+      if (made_on.count(need) == 0 && std::find(before.begin(), before.end(), need) == before.end())
+        task.new_needs.push_back(need);
+    }
+    task.former_needs.clear();
+    if (task.plan.running) task.former_needs.assign(former.begin(), former.end());
   }
 
   void DropFormerNeeds(Task& task) {
-    if (task.former_needs.empty()) return;
+    if (task.former_needs.empty() && task.new_needs.empty()) return;
     const int i = state_.index[task.plan.id];
     for (const std::string& need : task.former_needs) {
       auto found = state_.index.find(need);
@@ -115,6 +125,7 @@ class Stepper {
       above.erase(std::remove(above.begin(), above.end(), i), above.end());
     }
     task.former_needs.clear();
+    task.new_needs.clear();
     result_.changed_tasks.insert(task.plan.id);
   }
 
@@ -379,7 +390,8 @@ class Stepper {
     if (probe_fails) LookAtWhatIsBroken();
     const bool made_for_this =
         observation.sight == Sight::kPresent && stamp == StampOf(state_, task);
-    if (made_for_this || (!task.alive && !task.operation)) DropFormerNeeds(task);
+    const bool is_gone = task.plan.running ? !task.alive && !task.operation : task.token.empty();
+    if (made_for_this || is_gone) DropFormerNeeds(task);
     if (observation.sight != Sight::kUnknown) task.unknown_since = absl::InfiniteFuture();
     if (task.token != old_token) {
       for (const int dependent : task.dependents) evaluation_.Touch(dependent);

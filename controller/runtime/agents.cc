@@ -149,32 +149,37 @@ absl::Status Runtime::OnReply(const std::string& node, const v1::ObserveReply& r
 
 void Runtime::OnSignOfLife(const std::string& node, const v1::ObserveReply& reply) {
   const absl::Time now = options_.clock->Now();
-  absl::MutexLock lock(&mutex_);
-  auto found = agents_.find(node);
-  if (found == agents_.end()) return;
-  Agent& agent = found->second;
-  const absl::Duration former_skew =
-      std::exchange(agent.clock_skew, FromTimestamp(reply.time()) - now);
-  agent.last_seen = now;
-  const std::string rollout = RolloutOn(node);
-  if (rollout.empty()) return;
-  Details& details = rollouts_.at(rollout).details;
-  for (const auto& [task, time] : reply.unchanged())
-    details.checked[task] = now - AgeOf(time, reply);
-  const v1::Deployment& deployment = details.deployment;
-  if (ClockIsOff(former_skew, deployment) != ClockIsOff(agent.clock_skew, deployment)) {
-    Post([this, rollout, node] {
-      LookAtClockAgain(rollout, node);
-      return absl::OkStatus();
-    });
+  std::string rollout;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = agents_.find(node);
+    if (found == agents_.end()) return;
+    Agent& agent = found->second;
+    const absl::Duration former_skew =
+        std::exchange(agent.clock_skew, FromTimestamp(reply.time()) - now);
+    agent.last_seen = now;
+    rollout = RolloutOn(node);
+    if (rollout.empty()) return;
+    Details& details = rollouts_.at(rollout).details;
+    for (const auto& [task, time] : reply.unchanged())
+      details.checked[task] = now - AgeOf(time, reply);
+    if (ClockIsOff(former_skew, details.deployment) ==
+        ClockIsOff(agent.clock_skew, details.deployment))
+      return;
   }
+  Post([this, rollout, node] {
+    LookAtClockAgain(rollout, node);
+    return absl::OkStatus();
+  });
 }
 
 void Runtime::LookAtClockAgain(const std::string& rollout, const std::string& node) {
   std::vector<core::CheckTask> checks;
   {
     absl::MutexLock lock(&mutex_);
-    const Rollout& own = rollouts_.at(rollout);
+    const auto found = rollouts_.find(rollout);
+    if (found == rollouts_.end()) return;  // deleted meanwhile
+    const Rollout& own = found->second;
     for (const core::Task& task : own.state.tasks) {
       auto verb = own.verbs.find(task.plan.id);
       if (task.plan.node != node || verb == own.verbs.end() || !verb->second.has_check_host())

@@ -157,19 +157,23 @@ void Runtime::Run() {
       }
     }
     Item item;
+    std::optional<std::deque<Item>> left;
     {
       absl::MutexLock lock(&mailbox_mutex_);
       while (mailbox_.empty() && !stopping_ && options_.clock->Now() < wake) {
         mailbox_changed_.WaitWithTimeout(&mailbox_mutex_, wake - options_.clock->Now());
       }
       if (stopping_) {
-        for (Item& left : mailbox_) left().IgnoreError();  // answers those who wait in Call
-        return;
-      }
-      if (!mailbox_.empty()) {
+        left = std::exchange(mailbox_, {});
+      } else if (!mailbox_.empty()) {
         item = std::move(mailbox_.front());
         mailbox_.pop_front();
       }
+    }
+    if (left.has_value()) {
+      // Answers those who wait in Call. Not under the lock: they take others.
+      for (Item& one : *left) one().IgnoreError();
+      return;
     }
     if (item == nullptr) {
       item = [this, due] { return Handle(due, {options_.clock->Now(), core::TimePassed()}); };

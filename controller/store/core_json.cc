@@ -209,6 +209,7 @@ void to_json(Json& json, const Task& task) {
           {"appliedWant", task.applied_want},
           {"lostStamp", task.lost_stamp},
           {"formerNeeds", task.former_needs},
+          {"newNeeds", task.new_needs},
           {"retryAt", ToMicros(task.retry_at)},
           {"givenUp", task.given_up},
           {"givenUpStamp", task.given_up_stamp},
@@ -241,6 +242,7 @@ void from_json(const Json& json, Task& task) {
   ReadMember(json, "appliedWant", task.applied_want);
   ReadMember(json, "lostStamp", task.lost_stamp);
   ReadMember(json, "formerNeeds", task.former_needs);
+  ReadMember(json, "newNeeds", task.new_needs);
   ReadMember(json, "retryAt", task.retry_at);
   ReadMember(json, "givenUp", task.given_up);
   ReadMember(json, "givenUpStamp", task.given_up_stamp);

@@ -66,6 +66,7 @@ void Agents::Connect(const std::string& node) {
   ++agent.connection;
   agent.entries.clear();
   agent.stream_clear = schedule_.now();
+  agent.sent = agent.delivered = 0;
   listener_.Connected(node, BootId(node));
   std::vector<std::string> asked;
   for (const auto& [operation, what] : agent.asked) asked.push_back(operation);
@@ -94,30 +95,31 @@ void Agents::Send(const std::string& node, bool in_order, const std::string& lab
     agent.stream_clear = std::max(agent.stream_clear, schedule_.now() + latency);
     latency = agent.stream_clear - schedule_.now();
   }
-  schedule_.At(latency,
-               [this, node, in_order, connection = agent.connection, label,
-                what = std::move(what)] { Deliver(node, in_order, connection, label, what); });
+  const std::optional<uint64_t> turn = in_order ? std::optional(agent.sent++) : std::nullopt;
+  schedule_.At(latency, [this, node, turn, connection = agent.connection, label,
+                         what = std::move(what)] { Deliver(node, turn, connection, label, what); });
 }
 
-void Agents::Deliver(const std::string& node, bool in_order, uint64_t connection,
+void Agents::Deliver(const std::string& node, std::optional<uint64_t> turn, uint64_t connection,
                      const std::string& label, std::function<void()> what) {
   Agent& agent = agents_.at(node);
   if (agent.connection != connection || !agent.connected) return Coverage::Hit("lost", label);
-  if (!agent.cable) {
-    schedule_.At(kRetransmission,
-                 [this, node, in_order, connection, label, what = std::move(what)] {
-                   Deliver(node, in_order, connection, label, what);
-                 });
+  // What was cut off is sent again, and what is behind it on the stream waits.
+  if (!agent.cable || (turn && *turn != agent.delivered)) {
+    schedule_.At(kRetransmission, [this, node, turn, connection, label, what = std::move(what)] {
+      Deliver(node, turn, connection, label, what);
+    });
     return;
   }
+  if (turn) ++agent.delivered;
   if (agent.repeats > 0) {
     --agent.repeats;
     Coverage::Hit("twice", label);
-    if (in_order) {
+    if (turn) {
       what();  // nothing on a stream comes after what was sent behind it
     } else {
       schedule_.At(schedule_.Within(absl::Seconds(3)), [this, node, connection, label, what] {
-        Deliver(node, false, connection, label, what);
+        Deliver(node, std::nullopt, connection, label, what);
       });
     }
   }

@@ -132,6 +132,8 @@ class Agents {
     absl::Duration late_by;
     int repeats = 0;
     absl::Time stream_clear;  // observations keep their order
+    uint64_t sent = 0;        // on the stream of this connection, both ways
+    uint64_t delivered = 0;   // of these
   };
 
   bool Reachable(const std::string& node) const;
@@ -143,7 +145,7 @@ class Agents {
   // `label` names the message, for the counts: "apply serve", "report npu".
   void Send(const std::string& node, bool in_order, const std::string& label,
             std::function<void()> what);
-  void Deliver(const std::string& node, bool in_order, uint64_t connection,
+  void Deliver(const std::string& node, std::optional<uint64_t> turn, uint64_t connection,
                const std::string& label, std::function<void()> what);
   void Answer(const std::string& node, const Job& job);
   // Takes the first trap that fits.

@@ -111,10 +111,6 @@ void World::CheckItCanBeDone(const core::StartOperation& start) {
   for (const auto& [name, node] : state_.nodes) {
     if (node.reboot_asked || node.reboot) return;  // ends it whatever comes after
   }
-  // Where a node is added the core does not yet know that the old server goes on without it.
-  for (const core::Task& task : state_.tasks) {
-    if (task.plan.running && !task.retired && !task.alive && !task.operation) return;
-  }
   for (const core::Task& task : state_.tasks) {
     if (task.retired || task.plan.id == start.task || task.operation || !task.seen.failure)
       continue;

@@ -17,6 +17,8 @@ namespace npufleet::simulation {
 namespace {
 
 using testing::Contains;
+using testing::Each;
+using testing::EndsWith;
 using testing::IsEmpty;
 using testing::Not;
 using testing::UnorderedElementsAre;
@@ -56,6 +58,26 @@ TEST(MinimalTest, ABareFleetComesToServeWithEachStageOnce) {
       const bool is_download = absl::StartsWith(one, "model@") || absl::StartsWith(one, "image@");
       EXPECT_LE(count, is_download ? 2 : 1) << one;
     }
+  }
+}
+
+TEST(MinimalTest, ANodeIsAddedWhileTheOldServerAnswers) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    World world({.seed = seed, .nodes = 3});
+    world.Do({.what = "spec", .target = "fewer"});
+    ASSERT_TRUE(world.RunUntilServing(kLong)) << core::ReasonOf(world.state());
+    world.RunFor(absl::Seconds(30));
+    const size_t before = world.order().size();
+    world.Do({.what = "spec", .target = "more"});
+    world.RunFor(absl::Seconds(1));
+    ASSERT_TRUE(world.RunUntilServing(kLong)) << core::ReasonOf(world.state());
+    EXPECT_THAT(world.violations(), IsEmpty());
+    std::vector<std::string> order(world.order().begin() + static_cast<int64_t>(before),
+                                   world.order().end());
+    ASSERT_THAT(order, Contains("reboot node-2")) << seed << ": the node is bare";
+    EXPECT_EQ(order.back(), "serve@node-0") << seed;
+    order.pop_back();
+    EXPECT_THAT(order, Each(EndsWith("node-2"))) << seed << ": nothing is stopped for it";
   }
 }
 

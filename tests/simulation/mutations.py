@@ -63,6 +63,8 @@ MUTATIONS = [
      "  const bool seen_here = !stamp.empty() && task.seen_stamp == stamp;", "  const bool seen_here = !stamp.empty() && !task.seen_stamp.empty();"),
     ("what answers is taken down for a change that cannot be", "evaluation.cc",
      "    if (drifted || (!task.current && CannotBeDone(task))) return &task;", "    if (drifted) return &task;"),
+    ("a node that is added ends what answers without it", "evaluation.cc",
+     "        if (!StandsOn(state_.tasks[j], task) || !seen.insert(j).second) continue;", "        if (!seen.insert(j).second) continue;"),
 ]
 
 

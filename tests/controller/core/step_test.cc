@@ -385,6 +385,44 @@ TEST_F(StepTest, NothingIsStoppedForAChangeThatCannotBeOnAnotherNode) {
   EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
 }
 
+TEST_F(StepTest, ANodeThatIsAddedIsInstalledAndRebootedUnderTheOldServer) {
+  Serve();
+  Graph more = SmallGraph(2);
+  more.tasks.push_back(
+      {.id = "driver@b", .stage = "driver", .node = "b", .want = "d", .disturbs = true});
+  more.tasks.push_back({.id = "container@b",
+                        .stage = "container",
+                        .node = "b",
+                        .needs = {"driver@b"},
+                        .want = "c",
+                        .running = true,
+                        .disturbs = true});
+  more.tasks[3].needs.push_back("container@b");  // serve
+  more.tasks[3].want = "two nodes";
+  Tell(SpecApplied{more});
+  for (const auto& [id, token] : {std::pair("driver@a", "25.0"), std::pair("image@a", "sha256:1"),
+                                  std::pair("container@a", "c1"), std::pair("probe@a", "tokens")})
+    See(id, Sight::kPresent, token);
+  EXPECT_TRUE(IsServing(state_));
+  Tell(NodeConnected{"b", "boot-1"});
+  See("driver@b", Sight::kAbsent);
+  EXPECT_THAT(Started(), ElementsAre("driver@b"));
+  Tell(OperationEnded{Of("driver@b").operation->operation,
+                      Result::kSucceeded,
+                      {.sight = Sight::kAbsent, .reboot_needed = true}});
+  EXPECT_THAT(Started(), ElementsAre("reboot b"));
+  EXPECT_TRUE(IsServing(state_));
+  Tell(NodeLost{"b", "it reboots"});
+  Tell(NodeConnected{"b", "boot-2"});
+  See("driver@b", Sight::kPresent, "25.0");
+  See("container@b", Sight::kAbsent);
+  EXPECT_THAT(Started(), ElementsAre("container@b"));
+  Succeed("container@b", "c2");
+  EXPECT_TRUE(IsServing(state_));
+  See("serve@a", Sight::kAbsent, "s1", "made for another want");
+  EXPECT_THAT(Started(), ElementsAre("serve@a")) << "which ends the old one itself";
+}
+
 TEST_F(StepTest, AServerThatIsKilledIsStartedAgain) {
   Serve();
   for (int death = 1; death <= 6; ++death) {
