@@ -94,8 +94,9 @@ void World::CheckStart(const core::StartOperation& start) {
     Violate(
         absl::StrCat(start.operation, " disturbs what serves, and nothing was lost or asked for"));
   }
-  if (disturbs && !has_left && start.action != Action::kReboot && truth_.Answers())
-    CheckItCanBeDone(start);
+  const bool takes_down = start.action == Action::kStop ||
+                          (start.action == Action::kApply && task != nullptr && task->alive);
+  if (takes_down && !has_left && truth_.Answers()) CheckItCanBeDone(start);
   if (start.action == Action::kReboot) {
     for (const auto& [name, node] : state_.nodes) {
       if (name != start.node && node.reboot)
