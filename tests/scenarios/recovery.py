@@ -74,6 +74,7 @@ ROWS = {
     "server-flag": changes.server_flag,
     "image-tag": changes.image_tag,
     "nic": changes.nic_changed,
+    "node-added": changes.node_added,
     "driver-version": changes.driver_version,
     "driver-torn": changes.driver_torn,
     "docker-by-hand": changes.docker_by_hand,

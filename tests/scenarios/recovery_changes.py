@@ -6,7 +6,7 @@ import tarfile
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-from incident import HEAD, Incident, ON_HEAD, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER
+from incident import HEAD, Incident, ON_HEAD, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER, when
 from recovery_artifacts import faults_left, requests
 from recovery_client import Client
 from scenario import Failed, NAME, until, with_image
@@ -235,6 +235,28 @@ def nic_changed(fleet):
         fleet.do(node, "ip", "link", "set", "data0", "up")
         spec = re.sub(rf"(- name: {node}\n      address: )\S+(\n      nic: )\S+", rf"\g<1>{address}\g<2>data0", spec)
     return changed(fleet, "NIC changed", "another NIC and address of both nodes", spec, ON_HEAD)
+
+
+def node_added(fleet):
+    """A server of the head alone gets the worker: all that is done on that happens while it answers, and it is replaced last."""
+    alone = fleet.spec("--nodes", f"{HEAD}=198.18.77.11")
+    Incident(fleet, "", "").begin(lambda: fleet.apply(alone)).wait_recovered(400)
+    planned = plan(fleet, fleet.spec())
+    incident = Incident(fleet, "node added", "the worker is added to a server of the head alone")
+    with Client(fleet) as client:
+        incident.begin(lambda: fleet.apply(fleet.spec()))
+        incident.wait_recovered(400)
+    measured = incident.conclude()
+    operations = incident.operations()
+    replaced = next(item["accepted"] for item in operations if item["task"] == "serve@node-a")
+    measured.planned, measured.outage = float(planned.get("outage", "0s").rstrip("s")), when(incident.noted("Serving")[-1]["time"]) - replaced
+    answers = client.served_until(replaced, incident.began)
+    measured.remark = f"an outage of about {measured.planned:.0f} s was planned; it was {measured.outage:.0f} s; {answers} answers of the old server"
+    if stopped := [item["task"] for item in operations if item["action"] == "STOP"]:
+        raise Failed(f"{stopped} was stopped for a node that is added")
+    if not outage_foretold(measured.planned, measured.outage):
+        raise Failed(f"plan named an outage of {measured.planned:.1f} s, and it was {measured.outage:.1f} s")
+    return incident, REBOOT_WORKER
 
 
 def operators_at_once(fleet):
