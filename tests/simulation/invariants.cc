@@ -96,7 +96,7 @@ void World::CheckStart(const core::StartOperation& start) {
   }
   const bool takes_down = start.action == Action::kStop ||
                           (start.action == Action::kApply && task != nullptr && task->alive);
-  if (takes_down && !has_left && truth_.Answers()) CheckItCanBeDone(start);
+  if (takes_down && !has_left && knew_it_answers_ && truth_.Answers()) CheckItCanBeDone(start);
   if (start.action == Action::kReboot) {
     for (const auto& [name, node] : state_.nodes) {
       if (name != start.node && node.reboot)

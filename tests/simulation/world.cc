@@ -175,6 +175,7 @@ void World::Ended(const core::OperationEnded& ended, bool held) {
 void World::Step(core::Event event) {
   ++steps_;
   const absl::Time time = event.time;
+  knew_it_answers_ = core::IsServing(state_);
   const core::StepResult result = core::Step(state_, event);
   if (keep_history_) {
     log_.entries.push_back(store::LoggedEvent{event, result.commands});
