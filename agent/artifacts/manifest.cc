@@ -133,6 +133,7 @@ absl::StatusOr<Manifest> ReadManifest(const host::Filesystem& filesystem, std::s
   }
   Manifest manifest;
   manifest.source = host::TextOf(json, "source");
+  manifest.written_digest = host::TextOf(json, "digest");
   for (const host::Json& entry : list) {
     manifest.files.push_back({host::TextOf(entry, "path"),
                               static_cast<uint64_t>(host::NumberOf(entry, "size")),

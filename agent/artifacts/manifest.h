@@ -30,6 +30,9 @@ struct ManifestFile {
 struct Manifest {
   std::string source;  // what it was made from, as the caller names it; not in the digest
   std::vector<ManifestFile> files;  // sorted by path
+  // Digest() when it was written, maybe by an agent that went by other files; empty: it was not
+  // read.
+  std::string written_digest;
 
   // "sha256:…" over path, size and sha256 of the files that a server may read: equal on all nodes
   // that have the same model, from whatever hub (IsOfHub).

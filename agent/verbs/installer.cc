@@ -78,13 +78,13 @@ class Listener {
   std::atomic<bool> asks_ = false;
 };
 
-// What its output says, else what the kernel said meanwhile (a disk that fails, a process that
-// hangs in the driver), else `otherwise`.
+// What its output says, else `otherwise` with what the kernel said meanwhile (a disk that fails, a
+// process that hangs in the driver). That is no more than a hint: it speaks of the whole node.
 absl::Status FailureOfInstaller(host::Host& host, const InstallerRun& run, std::string_view output,
                                 v1::Failure otherwise, absl::Time began) {
   if (!MatchSignature(run.stage, output).has_value()) {
     if (std::optional<v1::Failure> kernel = KernelFailure(host, run.stage, "", began))
-      otherwise = *std::move(kernel);
+      otherwise.set_symptom(absl::StrCat(otherwise.symptom(), "; meanwhile: ", kernel->symptom()));
   }
   return FailureOfOutput(run.stage, output, std::move(otherwise));
 }

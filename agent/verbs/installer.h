@@ -38,8 +38,7 @@ absl::StatusOr<host::ProcessResult> RunInstaller(host::Host& host, Execution& ex
                                                  const InstallerRun& run);
 
 // Of one that ended without installing what it was to, and was started at `began`: what its output
-// says, else what the kernel of the node said meanwhile, else TRANSIENT with the step and its exit
-// code.
+// says, else TRANSIENT with the step, its exit code and what the kernel of the node said meanwhile.
 absl::Status FailedInstall(host::Host& host, const InstallerRun& run,
                            const host::ProcessResult& result, absl::Time began);
 

@@ -135,6 +135,9 @@ void Evaluation::Evaluate(int i) {
   if (task.awaiting_report && task.checking.empty() && !task.operation) {
     if (!stamp.empty()) {
       CheckNow(task, stamp);
+    } else if (task.alive && !task.seen_stamp.empty()) {
+      // The server of a former revision, while a node is added: whether it still answers matters.
+      CheckNow(task, task.seen_stamp);
     } else {
       // It can be asked only when what it needs is there: until then nothing of before counts.
       task.awaiting_report = false;
@@ -346,7 +349,8 @@ std::vector<int> Evaluation::RunningAbove(int i) const {
       for (const int j : *above) {
         if (!StandsOn(state_.tasks[j], task) || !seen.insert(j).second) continue;
         if (state_.tasks[j].plan.running) found.push_back(j);
-        stack.push_back(j);
+        // A condition stands on nothing: it is asked, and once met it stays so.
+        if (!state_.tasks[j].plan.condition) stack.push_back(j);
       }
     }
   }
@@ -413,8 +417,7 @@ bool Evaluation::ClearAbove(int i) {
 const Task* Evaluation::NotLookedAt() const {
   const Task* missing = nullptr;
   for (const Task& task : state_.tasks) {
-    if (task.retired || task.current || task.operation || !DependenciesCurrent(task, &missing) ||
-        !state_.nodes.at(task.plan.node).connected)
+    if (task.retired || task.current || task.operation || !DependenciesCurrent(task, &missing))
       continue;
     const bool given_up = task.given_up && task.given_up_stamp == StampOf(state_, task);
     const bool seen = task.seen_stamp == StampOf(state_, task) &&
@@ -461,9 +464,9 @@ std::string Evaluation::AwaitedReboot(const Node& node) const {
 }
 
 bool Evaluation::HoldsWhatAnswers(const Node& node) const {
-  const bool runs = std::any_of(node.tasks.begin(), node.tasks.end(),
-                                [this](int i) { return state_.tasks[i].alive; });
-  return runs && IsServing(state_);
+  const std::set<int> answers = WhatAnswers(state_);
+  return std::any_of(node.tasks.begin(), node.tasks.end(),
+                     [&](int i) { return state_.tasks[i].alive && answers.count(i) > 0; });
 }
 
 bool Evaluation::StopIsDue(const Task& task) const {

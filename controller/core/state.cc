@@ -116,30 +116,31 @@ bool StandsOn(const Task& above, const Task& below) {
          above.new_needs.end();
 }
 
-bool IsServing(const State& state) {
-  bool probed = false;
-  std::vector<bool> seen(state.tasks.size(), false);
+std::set<int> WhatAnswers(const State& state) {
+  std::set<int> found;
   std::vector<int> stack;
+  bool probed = false;
   for (int i = 0; i < static_cast<int>(state.tasks.size()); ++i) {
     const Task& task = state.tasks[i];
     if (task.retired || task.plan.stage != "probe") continue;
     probed = task.seen.sight == Sight::kPresent;
+    found.insert(i);
     stack.push_back(i);
   }
-  if (!probed) return false;
+  if (!probed) return {};
   while (!stack.empty()) {
     const Task& task = state.tasks[stack.back()];
     stack.pop_back();
-    if (task.plan.running && (!task.alive || task.seen.sight == Sight::kUnseen)) return false;
-    if (task.plan.running && (task.operation || task.stop_failed)) return false;
+    if (task.plan.running && (!task.alive || task.seen.sight == Sight::kUnseen)) return {};
+    if (task.plan.running && (task.operation || task.stop_failed)) return {};
     for (const int need : task.needs) {
-      if (seen[need] || !StandsOn(task, state.tasks[need])) continue;
-      seen[need] = true;
-      stack.push_back(need);
+      if (StandsOn(task, state.tasks[need]) && found.insert(need).second) stack.push_back(need);
     }
   }
-  return true;
+  return found;
 }
+
+bool IsServing(const State& state) { return !WhatAnswers(state).empty(); }
 
 bool WantsSomething(const State& state) {
   return std::any_of(state.tasks.begin(), state.tasks.end(),

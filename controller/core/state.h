@@ -161,8 +161,9 @@ bool WantsSomething(const State& state);
 Phase PhaseOf(const State& state);
 // One sentence: what the rollout waits for or why it has stopped; empty when it serves.
 std::string ReasonOf(const State& state);
-// Of what the server stands on no running task is known lost or was told to stop, and the last
-// probe got tokens.
+// Positions of what the server that answers stands on, the probe with it: no running task of these
+// is known lost or was told to stop, and the last probe got tokens. Empty: none answers.
+std::set<int> WhatAnswers(const State& state);
 bool IsServing(const State& state);
 // Whether `above` is made on `below`, one of its needs.
 bool StandsOn(const Task& above, const Task& below);

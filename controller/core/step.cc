@@ -601,7 +601,16 @@ class Stepper {
         // While a node is out of reach nobody knows what is at fault: asked again when it is back.
         std::string why;
         if (!evaluation_.GroundReported(task, &why)) break;
-        RedoBelow(task, decision.redo_stage);
+        const std::vector<int> redone = StageUnder(task, decision.redo_stage);
+        if (!MayBeRedoneFor(task, redone)) {
+          task.retry_at = now_ + std::max(decision.after, state_.retry.initial_backoff);
+          break;
+        }
+        for (const int i : redone) {
+          state_.tasks[i].redo = true;
+          result_.changed_tasks.insert(state_.tasks[i].plan.id);
+          evaluation_.Touch(i);
+        }
         LookBelow(task);
         break;
       }
@@ -619,19 +628,25 @@ class Stepper {
   }
 
   // The stage as it stands under `task`: on its own node when it is there, else on all.
-  void RedoBelow(const Task& task, const std::string& stage) {
-    bool found = false;
+  std::vector<int> StageUnder(const Task& task, const std::string& stage) const {
+    std::vector<int> found;
     for (const bool own_node : {true, false}) {
-      for (int i = 0; i < static_cast<int>(state_.tasks.size()) && !found; ++i) {
-        Task& other = state_.tasks[i];
+      for (int i = 0; i < static_cast<int>(state_.tasks.size()); ++i) {
+        const Task& other = state_.tasks[i];
         if (other.retired || other.plan.stage != stage) continue;
-        if (own_node && other.plan.node != task.plan.node) continue;
-        other.redo = true;
-        result_.changed_tasks.insert(other.plan.id);
-        evaluation_.Touch(i);
-        found = own_node;
+        if (!own_node || other.plan.node == task.plan.node) found.push_back(i);
       }
+      if (!found.empty()) break;
     }
+    return found;
+  }
+
+  // What answers is not done again for a node that has yet to join it: that tries again, and is
+  // given up in the end.
+  bool MayBeRedoneFor(const Task& task, const std::vector<int>& redone) const {
+    const std::set<int> answers = WhatAnswers(state_);
+    if (answers.count(state_.index.find(task.plan.id)->second) > 0) return true;
+    return std::none_of(redone.begin(), redone.end(), [&](int i) { return answers.count(i) > 0; });
   }
 
   void RebootEnded(const OperationEnded& event) {

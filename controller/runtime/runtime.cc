@@ -188,7 +188,7 @@ void Runtime::Run() {
         ready_ = status;
       }
       absl::MutexLock lock(&mailbox_mutex_);
-      if (stopping_) return;
+      if (stopping_) break;
       mailbox_changed_.WaitWithTimeout(&mailbox_mutex_, options_.commit_retry);
     }
   }

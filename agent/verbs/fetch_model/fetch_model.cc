@@ -59,7 +59,8 @@ class FetchModel : public Verb {
     const absl::StatusOr<std::vector<std::string>> differences = Differences(*manifest);
     if (!differences.ok()) return Unknown(std::string(differences.status().message()));
     if (!differences->empty()) return Absent(Summary(*differences));
-    v1::Observation observation = Present(manifest->Digest());
+    // An agent that is upgraded makes no other model of the same files.
+    v1::Observation observation = Present(manifest->written_digest);
     auto& facts = *observation.mutable_facts();
     facts["files"] = absl::StrCat(manifest->files.size());
     facts["bytes"] = absl::StrCat(manifest->TotalBytes());
