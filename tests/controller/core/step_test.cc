@@ -423,6 +423,115 @@ TEST_F(StepTest, ANodeThatIsAddedIsInstalledAndRebootedUnderTheOldServer) {
   EXPECT_THAT(Started(), ElementsAre("serve@a")) << "which ends the old one itself";
 }
 
+// container@b is added beneath the server, on a Ray that ray@a is the head of.
+class AddedNodeTest : public StepTest {
+ protected:
+  AddedNodeTest() {
+    old_ = SmallGraph();
+    old_.tasks[3].needs = {"ray@a"};
+    old_.tasks.push_back({.id = "ray@a",
+                          .stage = "ray",
+                          .node = "a",
+                          .needs = {"container@a"},
+                          .want = "r",
+                          .running = true,
+                          .disturbs = true});
+    std::rotate(old_.tasks.begin() + 3, old_.tasks.end() - 1, old_.tasks.end());
+    Tell(SpecApplied{old_});
+    Tell(NodeConnected{"a", "boot-1"});
+    for (const char* id : {"driver@a", "image@a", "container@a", "ray@a", "serve@a", "probe@a"})
+      See(id, Sight::kPresent, id);
+    EXPECT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+    more_ = old_;
+    more_.revision = 2;
+    more_.tasks.push_back({.id = "worker@b",
+                           .stage = "worker",
+                           .node = "b",
+                           .needs = {"ray@a"},
+                           .want = "w",
+                           .running = true,
+                           .disturbs = true});
+    more_.tasks[4].needs.push_back("worker@b");
+    Tell(SpecApplied{more_});
+    Tell(NodeConnected{"b", "boot-1"});
+    for (const char* id : {"driver@a", "image@a", "container@a", "ray@a", "serve@a", "probe@a"})
+      See(id, Sight::kPresent, id);
+  }
+
+  // What it stands on is then looked at afresh.
+  void WorkerIsGone() {
+    See("worker@b", Sight::kAbsent, "", "gone");
+    for (const std::string& id : std::vector<std::string>(checks_)) {
+      if (id != "serve@a") See(id, Sight::kPresent, id);
+    }
+  }
+
+  Graph old_, more_;
+};
+
+TEST_F(AddedNodeTest, ThatCannotJoinDoesNotHaveTheHeadsRayDoneAgainUnderTheServer) {
+  See("worker@b", Sight::kAbsent);
+  ASSERT_THAT(Started(), ElementsAre("worker@b"));
+  const Failure redo{
+      .failure_class = FailureClass::kRedo, .redo_stage = "ray", .symptom = "cannot join"};
+  for (int times = 0; times < 20 && PhaseOf(state_) != Phase::kFailed; ++times) {
+    Fail("worker@b", redo);
+    WorkerIsGone();
+    EXPECT_FALSE(Of("ray@a").redo);
+    EXPECT_TRUE(IsServing(state_));
+    now_ = std::max(now_, state_.NextWake());
+    if (state_.NextWake() != absl::InfiniteFuture()) Tell(TimePassed{});
+  }
+  EXPECT_EQ(PhaseOf(state_), Phase::kFailed) << "it does not try for ever";
+}
+
+TEST_F(AddedNodeTest, TheOldServerIsAskedForAfterAReconnect) {
+  const std::string before = Of("serve@a").seen_stamp;
+  Tell(NodeLost{"a", "no sign of life"});
+  Tell(NodeConnected{"a", "boot-1"});
+  EXPECT_THAT(checks_, Contains("serve@a"));
+  EXPECT_EQ(Of("serve@a").checking, before);
+  See("serve@a", Sight::kAbsent, "", "no server process");
+  EXPECT_FALSE(IsServing(state_));
+}
+
+TEST_F(AddedNodeTest, WhatRunsOnItAlreadyHoldsNoRebootOfIt) {
+  See("worker@b", Sight::kAbsent);
+  Succeed("worker@b", "w1");
+  const Failure reboot{.failure_class = FailureClass::kReboot, .symptom = "stuck"};
+  WorkerIsGone();
+  Fail("worker@b", reboot);
+  WorkerIsGone();
+  Succeed("worker@b", "");  // is stopped for it
+  EXPECT_TRUE(state_.nodes["b"].reboot.has_value()) << Of("worker@b").reason;
+  EXPECT_TRUE(IsServing(state_));
+}
+
+TEST_F(StepTest, AChangeWaitsForANodeThatIsOutOfReachWhileTheServerAnswers) {
+  Graph graph = SmallGraph();
+  graph.tasks.insert(
+      graph.tasks.begin() + 1,
+      {.id = "driver@b", .stage = "driver", .node = "b", .want = "d", .disturbs = true});
+  graph.tasks[4].needs.push_back("driver@b");  // serve
+  Tell(SpecApplied{graph});
+  for (const char* node : {"a", "b"}) Tell(NodeConnected{node, "boot-1"});
+  for (const char* id : {"driver@a", "driver@b", "image@a", "container@a", "serve@a", "probe@a"})
+    See(id, Sight::kPresent, id);
+  Tell(NodeLost{"b", "no sign of life"});
+  Graph changed = graph;
+  changed.revision = 2;
+  changed.tasks[0].want = changed.tasks[1].want = "d2";
+  Tell(SpecApplied{changed});
+  See("driver@a", Sight::kAbsent, "driver@a", "another version");
+  for (const char* id : {"image@a", "container@a", "serve@a", "probe@a"})
+    See(id, Sight::kPresent, id);
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(Of("driver@a").reason, HasSubstr("driver@b is looked at first"));
+  Tell(NodeConnected{"b", "boot-1"});
+  See("driver@b", Sight::kAbsent, "driver@b", "another version");
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+}
+
 TEST_F(StepTest, AServerThatIsKilledIsStartedAgain) {
   Serve();
   for (int death = 1; death <= 6; ++death) {
