@@ -118,7 +118,10 @@ void World::CheckItCanBeDone(const core::StartOperation& start) {
     const bool is_known = task.seen.sight == Sight::kAbsent &&
                           task.seen.failure->failure_class != core::FailureClass::kRedo &&
                           task.seen_stamp == core::StampOf(state_, task);
-    if (is_known)
+    // What stands on something that is to change may be mended by that.
+    const bool is_settled = std::all_of(task.needs.begin(), task.needs.end(),
+                                        [&](int need) { return state_.tasks[need].current; });
+    if (is_known && is_settled)
       Violate(absl::StrCat(start.operation, " takes down what answers, and ", task.plan.id,
                            " cannot be: ", task.seen.failure->symptom));
   }
