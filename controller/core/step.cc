@@ -546,11 +546,15 @@ class Stepper {
   void Succeeded(Task& task, const StartOperation& operation, const Observation& observation) {
     if (operation.action == Action::kStop) {
       // Never on an exit code alone, not even an agent's.
-      if (!observation.token.empty()) {
+      const bool is_unseen = observation.sight == Sight::kUnknown;
+      if (is_unseen || !observation.token.empty()) {
         LookAgain(task);
         task.stop_failed = true;
         Failed(task, {.failure_class = FailureClass::kTransient,
-                      .symptom = absl::StrCat("it still runs after its Stop: ", observation.token),
+                      .symptom = is_unseen ? absl::StrCat("whether it has ended cannot be seen: ",
+                                                          observation.reason)
+                                           : absl::StrCat("it still runs after its Stop: ",
+                                                          observation.token),
                       .advice = "Read the operation's log (ctl rollout logs)."});
         return;
       }

@@ -175,8 +175,11 @@ void World::CheckBelow(const core::StartOperation& start, const core::Task& task
           return ground == nullptr || truth_.Holds(*ground, now);
         });
     if (!has_ground) continue;
-    // A broken chip is only shown while the server answers, and who asks again disturbs nobody.
-    if (plan->stage == "npu" && !task.plan.running && !task.plan.disturbs) continue;
+    // A broken chip is only shown while the server answers, and neither who asks again disturbs
+    // anybody nor what a node that is added starts.
+    const bool disturbs_nobody =
+        (!task.plan.running && !task.plan.disturbs) || (knew_it_answers_ && !task.alive);
+    if (plan->stage == "npu" && disturbs_nobody) continue;
     const bool is_late = now - agents_->LastHeld(id) > kNews && !agents_->IsLooking(id);
     if (!told->second.held || is_late)
       Violate(absl::StrCat(start.task, " was started though ", why));

@@ -553,6 +553,23 @@ TEST_F(StepTest, StopsWhatRunsOnTopBeforeItDisturbs) {
   EXPECT_TRUE(starts_[0].redo);
 }
 
+TEST_F(StepTest, AStopAfterWhichNothingCanBeSeenIsDoneAgain) {
+  Serve();
+  Tell(RestartRequested{"container", ""});
+  ASSERT_THAT(Started(), ElementsAre("stop serve@a"));
+  Tell(OperationEnded{Of("serve@a").operation->operation,
+                      Result::kSucceeded,
+                      {.sight = Sight::kUnknown, .reason = "Docker is silent"}});
+  EXPECT_THAT(Started(), IsEmpty()) << "nothing is taken from under it";
+  EXPECT_THAT(Of("serve@a").failure->symptom, HasSubstr("cannot be seen: Docker is silent"));
+  See("serve@a", Sight::kPresent, "s1");
+  now_ = state_.NextWake();
+  Tell(TimePassed{});
+  EXPECT_THAT(Started(), ElementsAre("stop serve@a"));
+  Succeed("serve@a", "");
+  EXPECT_THAT(Started(), ElementsAre("container@a"));
+}
+
 TEST_F(StepTest, PreparesWhileTheOldStillServes) {
   Serve();
   Graph changed = SmallGraph(2);
