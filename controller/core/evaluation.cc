@@ -135,8 +135,9 @@ void Evaluation::Evaluate(int i) {
   if (task.awaiting_report && task.checking.empty() && !task.operation) {
     if (!stamp.empty()) {
       CheckNow(task, stamp);
-    } else if (task.alive && !task.seen_stamp.empty()) {
-      // The server of a former revision, while a node is added: whether it still answers matters.
+    } else if (!task.seen_stamp.empty() &&
+               (task.alive || (task.dependents.empty() && task.seen.sight == Sight::kPresent))) {
+      // A server of a former revision and its probe: whether it still answers matters.
       CheckNow(task, task.seen_stamp);
     } else {
       // It can be asked only when what it needs is there: until then nothing of before counts.
