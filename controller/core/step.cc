@@ -100,19 +100,16 @@ class Stepper {
 
   // Of what was made in a former revision, the needs that only one of the two names.
   static void KeepFormerNeeds(Task& task, const TaskPlan& plan) {
-    std::set<std::string> made_on(task.plan.needs.begin(), task.plan.needs.end());
+    std::set<std::string> made_on(task.former_needs.begin(), task.former_needs.end());
+    made_on.insert(task.plan.needs.begin(), task.plan.needs.end());
     for (const std::string& need : task.new_needs) made_on.erase(need);
-    std::set<std::string> former(task.former_needs.begin(), task.former_needs.end());
-    former.insert(made_on.begin(), made_on.end());
-    for (const std::string& need : plan.needs) former.erase(need);
     task.new_needs.clear();
     for (const std::string& need : plan.needs) {
-      const auto& before = task.former_needs;
-      if (made_on.count(need) == 0 && std::find(before.begin(), before.end(), need) == before.end())
-        task.new_needs.push_back(need);
+      if (made_on.count(need) == 0) task.new_needs.push_back(need);
     }
+    for (const std::string& need : plan.needs) made_on.erase(need);
     task.former_needs.clear();
-    if (task.plan.running) task.former_needs.assign(former.begin(), former.end());
+    if (plan.running) task.former_needs.assign(made_on.begin(), made_on.end());
   }
 
   void DropFormerNeeds(Task& task) {

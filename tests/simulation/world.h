@@ -125,8 +125,8 @@ class World : private Listener {
   core::State stored_rollout_;
   std::unique_ptr<store::RolloutStore> store_;
 
-  // Since it last served, something was lost, or an operator asked for what disturbs.
   bool knew_it_answers_ = false;  // before the present step
+  // Since it last served, something was lost, or an operator asked for what disturbs.
   bool excused_ = true;
   // What the core was told of a task since its node came: whether it truly was as wanted then.
   struct Told {
