@@ -19,6 +19,7 @@ class Stepper {
   StepResult Run(const Event& event) {
     const bool was_serving = state_.serving_since != absl::InfiniteFuture();
     std::visit([this](const auto& what) { On(what); }, event.what);
+    const std::string happened = result_.notes.empty() ? "" : Told(result_.notes.front());
     evaluation_.ConsiderReboots();  // first: nothing is started on what is stopped for one
     evaluation_.Run();
     evaluation_.ConsiderReboots();
@@ -33,12 +34,18 @@ class Stepper {
       state_.serving_since = absl::InfiniteFuture();
       state_.started_at = now_;
       result_.rollout_changed = true;
-      result_.notes.push_back({"Incident", "", "", ReasonOf(state_)});
+      // What is waited for now is no cause: what this step began with is.
+      result_.notes.push_back({"Incident", "", "", happened.empty() ? ReasonOf(state_) : happened});
     }
     return std::move(result_);
   }
 
  private:
+  static std::string Told(const Note& note) {
+    const std::string& subject = note.task.empty() ? note.node : note.task;
+    return subject.empty() ? note.message : absl::StrCat(subject, ": ", note.message);
+  }
+
   // --- What an operator asks for ---------------------------------------------------------------
 
   void On(const SpecApplied& event) {

@@ -72,6 +72,17 @@ class StepTest : public testing::Test {
       if (auto* cancel = std::get_if<CancelOperation>(&command))
         cancels_.push_back(cancel->operation);
     }
+    notes_ = std::move(result.notes);
+  }
+
+  // What the last step put into the history of this kind.
+  std::vector<std::string> Noted(std::string_view kind) const {
+    std::vector<std::string> found;
+    for (const Note& note : notes_) {
+      if (note.kind == kind)
+        found.push_back(absl::StrCat(note.task, note.task.empty() ? "" : ": ", note.message));
+    }
+    return found;
   }
 
   std::vector<std::string> Started() const {
@@ -134,6 +145,7 @@ class StepTest : public testing::Test {
   std::vector<std::string> checks_;
   std::vector<StartOperation> starts_;
   std::vector<std::string> cancels_;
+  std::vector<Note> notes_;
 };
 
 TEST_F(StepTest, WhatAnOperationSweptIsInTheHistory) {
@@ -144,12 +156,9 @@ TEST_F(StepTest, WhatAnOperationSweptIsInTheHistory) {
   const OperationEnded ended = {.operation = Of("driver@a").operation->operation,
                                 .result = Result::kFailed,
                                 .swept = {"process 7 of a former start", "3 files"}};
-  const StepResult result = Step(state_, {now_, ended});
-  std::vector<std::string> swept;
-  for (const Note& note : result.notes) {
-    if (note.kind == "Swept") swept.push_back(absl::StrCat(note.task, ": ", note.message));
-  }
-  EXPECT_THAT(swept, ElementsAre("driver@a: process 7 of a former start", "driver@a: 3 files"));
+  Tell(ended);
+  EXPECT_THAT(Noted("Swept"),
+              ElementsAre("driver@a: process 7 of a former start", "driver@a: 3 files"));
 }
 
 TEST_F(StepTest, NothingIsDoneBeforeTheNodeIsReached) {
@@ -687,6 +696,8 @@ TEST_F(StepTest, ACheckThatAsksForARedoGetsItAfterALookBelow) {
       .failure = Failure{
           .failure_class = FailureClass::kRedo, .redo_stage = "serve", .symptom = "no completion"}};
   Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), hung});
+  EXPECT_THAT(Noted("Incident"), ElementsAre(HasSubstr("probe@a: no completion")))
+      << "not what is waited for now";
   EXPECT_THAT(checks_, UnorderedElementsAre("serve@a", "container@a"));
   EXPECT_THAT(Started(), IsEmpty()) << "the server may have gone with what it stands on";
   See("container@a", Sight::kPresent, "c1");
