@@ -2,7 +2,9 @@
 #include "agent/verbs/probe_engine/probe_engine.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -19,6 +21,56 @@ constexpr char kToken[] = "tokens";
 constexpr absl::Duration kMetricsDeadline = absl::Seconds(10);
 constexpr absl::Duration kDefaultDeadline = absl::Seconds(120);
 constexpr absl::Duration kDefaultPeriod = absl::Seconds(60);
+// How often in a limit the counter of generated tokens is read: what came before the engine began
+// to hang is no life of it, also when it was this probe's own answer.
+constexpr int kLooksPerLimit = 12;
+
+// How long one completion is waited for. It is over when no token was generated for anybody for the
+// limit (silent), or when it has had its limit and tokens are being generated (busy).
+class Wait {
+ public:
+  using Counter = std::function<std::optional<double>()>;
+
+  Wait(absl::Duration limit, Clock& clock, Counter counter)
+      : limit_(limit), clock_(clock), counter_(std::move(counter)) {
+    first_ = last_ = counter_();
+    start_ = looked_ = progress_ = clock_.Elapsed();
+  }
+
+  // Asked over and over while the completion is outstanding.
+  bool IsOver() {
+    const absl::Duration now = clock_.Elapsed();
+    if (now - looked_ >= limit_ / kLooksPerLimit) Look(now);
+    over_ = now - progress_ >= limit_ || (grows_ && now - start_ >= limit_);
+    return over_;
+  }
+
+  bool WasOver() const { return over_; }
+  bool IsBusy() const { return over_ && grows_; }
+  // Since the start.
+  double Generated() const { return last_.value_or(0) - first_.value_or(0); }
+
+ private:
+  void Look(absl::Duration now) {
+    const std::optional<double> generated = counter_();
+    looked_ = clock_.Elapsed();
+    grows_ = generated.has_value() && last_.has_value() && *generated > *last_;
+    if (grows_) progress_ = now;
+    if (!first_.has_value()) first_ = generated;
+    if (generated.has_value()) last_ = generated;
+  }
+
+  const absl::Duration limit_;
+  Clock& clock_;
+  const Counter counter_;
+  std::optional<double> first_;
+  std::optional<double> last_;
+  absl::Duration start_;
+  absl::Duration looked_;
+  absl::Duration progress_;  // the last token is not older than the look before it
+  bool grows_ = false;       // at the last look
+  bool over_ = false;
+};
 
 class ProbeEngine : public Verb {
  public:
@@ -55,21 +107,21 @@ class ProbeEngine : public Verb {
  private:
   absl::Status Ask(const host::Cancelled& cancelled, v1::Observation* observation) {
     for (const absl::Duration limit : {deadline_, SecondLimit()}) {
-      const std::optional<double> before = Generated();
+      Wait wait(limit, *host_.clock, [this] { return Generated(); });
       const absl::Duration start = host_.clock->Elapsed();
-      absl::StatusOr<host::HttpResponse> response = host_.http->Send(Request(limit, cancelled));
+      absl::StatusOr<host::HttpResponse> response =
+          host_.http->Send(Request([&] { return (cancelled && cancelled()) || wait.IsOver(); }));
       if (response.ok()) return Judge(*response, host_.clock->Elapsed() - start, observation);
-      if (absl::IsCancelled(response.status())) return response.status();
-      if (!absl::IsDeadlineExceeded(response.status())) {
+      if (absl::IsCancelled(response.status()) && !wait.WasOver()) return response.status();
+      if (!wait.WasOver() && !absl::IsDeadlineExceeded(response.status())) {
         return Redo("", absl::StrCat("no connection to the engine: ",
                                      std::string(response.status().message())));
       }
-      const std::optional<double> after = Generated();
-      if (before.has_value() && after.has_value() && *after > *before) {
+      if (wait.IsBusy()) {
         *observation = Present(kToken);
         (*observation->mutable_facts())["busy"] =
             absl::StrFormat("no answer within %s, %.0f tokens generated for others meanwhile",
-                            absl::FormatDuration(limit), *after - *before);
+                            absl::FormatDuration(limit), wait.Generated());
         return absl::OkStatus();
       }
     }
@@ -79,18 +131,21 @@ class ProbeEngine : public Verb {
                              ", and no token generated"));
   }
 
-  absl::Duration SecondLimit() const { return std::max(deadline_ - CheckPeriod(), deadline_ / 2); }
+  // A look less: an engine may have hung since the look before the one that showed it busy.
+  absl::Duration SecondLimit() const {
+    return std::max(deadline_ - CheckPeriod(), deadline_ / 2) - deadline_ / kLooksPerLimit;
+  }
 
-  host::HttpRequest Request(absl::Duration limit, const host::Cancelled& cancelled) const {
+  host::HttpRequest Request(host::Cancelled is_over) const {
     host::HttpRequest request;
     request.method = "POST";
     request.url = absl::StrCat(probe_.url(), "/v1/chat/completions");
     request.headers = {{"Content-Type", "application/json"}, {"Accept", "application/json"}};
     request.body = CompletionRequest(probe_.model(), probe_.prompt(),
                                      probe_.max_tokens() == 0 ? 16 : probe_.max_tokens());
-    request.deadline = limit;
-    request.stall_deadline = limit;
-    request.cancelled = cancelled;
+    request.deadline = absl::InfiniteDuration();
+    request.stall_deadline = absl::InfiniteDuration();
+    request.cancelled = std::move(is_over);
     return request;
   }
 

@@ -11,10 +11,11 @@
 
 namespace npufleet::verbs {
 
-// A Check is one completion, and a second one when the first missed its deadline without a token
-// being generated for anybody. The second waits for what is left of twice the deadline after a
-// period, at least for half the deadline: so an engine that hangs is found out within twice the
-// deadline when the period is at most half of it.
+// A Check is one completion, and a second one when no token was generated for anybody for the
+// deadline while the first was waited for. The second waits for what is left of twice the deadline
+// after a period, at least for 5/12 of the deadline: so an engine that hangs is found out within
+// twice the deadline when the period is at most half of it, also one that hangs in the middle of an
+// answer. One that has no answer within the deadline and generates tokens is busy, and present.
 absl::StatusOr<std::unique_ptr<Verb>> MakeProbeEngine(const v1::ProbeEngine& probe,
                                                       const v1::Subject& subject, host::Host& host);
 
