@@ -165,8 +165,7 @@ void Evaluation::Evaluate(int i) {
     return;
   }
   if (task.given_up) {
-    task.reason =
-        absl::StrCat(task.failure ? task.failure->symptom : task.seen.reason, " (given up)");
+    task.reason = WhatWasGivenUp(task);
     return;
   }
   if (task.seen.sight == Sight::kUnknown) {
@@ -204,9 +203,15 @@ void Evaluation::GiveUp(Task& task, const Failure& failure, std::string_view why
   task.failure = failure;
   task.given_up = true;
   task.given_up_stamp = StampOf(state_, task);
+  task.given_up_why = std::string(why);
   result_.changed_tasks.insert(task.plan.id);
-  task.reason = absl::StrCat(failure.symptom, " (given up)");
-  Note("TaskGaveUp", task, absl::StrCat(failure.symptom, " (given up: ", std::string(why), ")"));
+  task.reason = WhatWasGivenUp(task);
+  Note("TaskGaveUp", task, task.reason);
+}
+
+std::string Evaluation::WhatWasGivenUp(const Task& task) {
+  return absl::StrCat(task.failure ? task.failure->symptom : task.seen.reason, " (given up",
+                      task.given_up_why.empty() ? "" : ": ", task.given_up_why, ")");
 }
 
 bool Evaluation::ReachableAndReported(const std::string& name, std::string* why) const {

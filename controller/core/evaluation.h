@@ -74,6 +74,7 @@ class Evaluation {
   // What stands on something that ends with another node's reboot would only be stopped for it.
   const Node* NodeUnderThatReboots(int i) const;
   static std::string CannotBeStopped(const Task& task);
+  static std::string WhatWasGivenUp(const Task& task);
   std::string AwaitedReboot(const Node& node) const;
   // Its reboot would end what answers.
   bool HoldsWhatAnswers(const Node& node) const;

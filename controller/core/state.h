@@ -72,7 +72,8 @@ struct Task {
   std::optional<Failure> failure;  // the newest, until it is current
   bool given_up = false;
   std::string given_up_stamp;  // another one makes it try again
-  bool stop_failed = false;    // the newest Stop of what is alive
+  std::string given_up_why;
+  bool stop_failed = false;  // the newest Stop of what is alive
   absl::Time unknown_since = absl::InfiniteFuture();
   absl::Time started_at = absl::InfinitePast();  // of the newest operation
   absl::Time ended_at = absl::InfinitePast();

@@ -141,12 +141,11 @@ class Explainer {
         died ? "it ran, and died of this"
              : absl::StrCat(task.attempts, " of ", decision.attempts, " attempts have failed");
     if (task.given_up) {
-      return absl::StrCat(attempts, "; given up",
-                          decision.kind == core::RetryDecision::Kind::kGiveUp
-                              ? absl::StrCat(" (", decision.reason, ")")
-                              : "",
-                          "; tried again after `ctl rollout retry ", state_.deployment,
-                          "`, another spec, or when what it stands on changes");
+      return absl::StrCat(
+          attempts, "; given up",
+          task.given_up_why.empty() ? "" : absl::StrCat(" (", task.given_up_why, ")"),
+          "; tried again after `ctl rollout retry ", state_.deployment,
+          "`, another spec, or when what it stands on changes");
     }
     if (task.operation) return absl::StrCat(attempts, "; the next one is under way");
     std::string text = attempts;

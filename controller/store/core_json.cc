@@ -213,6 +213,7 @@ void to_json(Json& json, const Task& task) {
           {"retryAt", ToMicros(task.retry_at)},
           {"givenUp", task.given_up},
           {"givenUpStamp", task.given_up_stamp},
+          {"givenUpWhy", task.given_up_why},
           {"stopFailed", task.stop_failed},
           {"unknownSince", ToMicros(task.unknown_since)},
           {"startedAt", ToMicros(task.started_at)},
@@ -246,6 +247,7 @@ void from_json(const Json& json, Task& task) {
   ReadMember(json, "retryAt", task.retry_at);
   ReadMember(json, "givenUp", task.given_up);
   ReadMember(json, "givenUpStamp", task.given_up_stamp);
+  ReadMember(json, "givenUpWhy", task.given_up_why);
   ReadMember(json, "stopFailed", task.stop_failed);
   ReadMember(json, "unknownSince", task.unknown_since);
   ReadMember(json, "startedAt", task.started_at);

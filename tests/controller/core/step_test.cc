@@ -640,6 +640,7 @@ TEST_F(StepTest, RetriesAfterABackoffAndGivesUpAfterTheLimit) {
   EXPECT_TRUE(Of("driver@a").given_up);
   See("driver@a", Sight::kAbsent);
   EXPECT_EQ(PhaseOf(state_), Phase::kFailed);
+  EXPECT_THAT(ReasonOf(state_), HasSubstr("driver@a: no route (given up: "));
   Tell(RetryRequested());
   See("driver@a", Sight::kAbsent);
   EXPECT_THAT(Started(), ElementsAre("driver@a"));
