@@ -30,7 +30,7 @@ OBSERVED = re.compile(r"debug \S+: Observed (\S+): (\S+) .* at (\S+)$")
 LIMITS = {"command": 0.1, "checks": 1.0}
 DEATH_TO_COMMAND = 0.3
 MEANING = {"command": "from the last Check to the first command", "checks": "from a node's return to the last of its cheap Checks",
-           "first": "from the death to the first command"}
+           "first": "from the death to the first command", "noticed": "from the event to its being noticed"}
 
 
 def when(text):
@@ -108,15 +108,6 @@ class Incident:
 
     def wait_noticed(self, seconds=60):
         return until(lambda: self.noted("Incident"), seconds, f"{self.measured.row} to be noticed", period=0.5)
-
-    def disturbances(self):
-        """When commands were accepted that end the serving, oldest first."""
-        return [item["accepted"] for item in self.operations() if item["action"] == "STOP" or stage_of(item["task"]) in RUNNING]
-
-    def outage(self):
-        """Seconds from the first command that ended serving to serving again."""
-        serving, disturbing = [when(event["time"]) for event in self.noted("Serving")], self.disturbances()
-        return serving[-1] - disturbing[0] if serving and disturbing else 0
 
     def wait_recovered(self, seconds=None):
         """Until it serves again after it was noticed that it did not."""

@@ -83,7 +83,7 @@ ROWS = {
 SHORT = ("worker-powercut", "head-container", "engine-hangs", "agent-upgraded", "chip-reset", "server-flag")
 LONG = ("cut-2min", "cut-5min", "chips-settle-3min")
 # On real vLLM: each start of it takes a minute.
-REAL = ("worker-reboot", "head-reboot", "cut-2min")
+REAL = ("worker-reboot", "head-reboot", "engine-hangs", "cut-2min")
 QUICK_PROBE = (("    deadline: 2m\n", "    deadline: 5s\n"), ("    period: 1m\n", "    period: 5s\n"))
 
 

@@ -6,7 +6,7 @@ import tarfile
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-from incident import HEAD, Incident, ON_HEAD, REBOOT_HEAD, REBOOT_WORKER, SERVE, WORKER, when
+from incident import HEAD, Incident, ON_HEAD, REBOOT_HEAD, REBOOT_WORKER, RUNNING, SERVE, WORKER, stage_of, when
 from recovery_artifacts import faults_left, requests
 from recovery_client import Client
 from scenario import Failed, NAME, until, with_image
@@ -27,34 +27,42 @@ def plan(fleet, spec):
         return json.loads(fleet.ctl("rollout", "plan", "-f", file.name, "-o", "json").stdout)
 
 
-def changed(fleet, row, event, spec, expected, back=None):
-    """`plan` says first what an apply then does; the old server answers until it is stopped. Afterwards the former revision serves again."""
+def applied(fleet, row, event, spec, ends):
+    """Applies a spec with a client at work: (incident, what `plan` said before). `ends(operation)`: whether it ended the old server."""
     planned = plan(fleet, spec)
-    foreseen = {step["task"] for step in planned["steps"] if step.get("action") == "APPLY" or step.get("reboot")}
     incident = Incident(fleet, row, event)
     with Client(fleet) as client:
         incident.begin(lambda: fleet.apply(spec))
         incident.wait_recovered(400)
     measured = incident.conclude()
-    measured.planned, measured.outage = float(planned.get("outage", "0s").rstrip("s")), incident.outage()
-    answers = client.served_until(incident.disturbances()[0], incident.began)
-    measured.remark = f"as `plan` said, with an outage of about {measured.planned:.0f} s; it was {measured.outage:.0f} s; {answers} answers of the old server"
+    ended = next(item["accepted"] for item in incident.operations() if ends(item))
+    measured.planned, measured.outage = float(planned.get("outage", "0s").rstrip("s")), when(incident.noted("Serving")[-1]["time"]) - ended
+    answers = client.served_until(ended, incident.began)
+    measured.remark = f"`plan` said an outage of about {measured.planned:.0f} s; it was {measured.outage:.0f} s; {answers} answers of the old server"
+    return incident, planned
+
+
+def outage_was_foretold(measured):
+    """Within a factor of two, or of a few seconds where that is less."""
+    planned, outage = measured.planned, measured.outage
+    if not (planned > 0 and outage > 0 and (planned / 2 <= outage <= planned * 2 or abs(planned - outage) <= OUTAGE_SLACK)):
+        raise Failed(f"plan named an outage of {planned:.1f} s, and it was {outage:.1f} s")
+
+
+def changed(fleet, row, event, spec, expected, back=None):
+    """`plan` says first what an apply then does; the old server answers until it is stopped. Afterwards the former revision serves again."""
+    incident, planned = applied(fleet, row, event, spec, lambda operation: operation["action"] == "STOP" or stage_of(operation["task"]) in RUNNING)
     (back or go_back)(fleet)
+    foreseen = {step["task"] for step in planned["steps"] if step.get("action") == "APPLY" or step.get("reboot")}
     # A probe is its own Check: a plan need not name it.
-    if foreseen ^ set(measured.rerun) - {"probe@node-a"}:
-        raise Failed(f"plan named {sorted(foreseen)}, and {measured.rerun} was run")
-    if not outage_foretold(measured.planned, measured.outage):
-        raise Failed(f"plan named an outage of {measured.planned:.1f} s, and it was {measured.outage:.1f} s")
+    if foreseen ^ set(incident.measured.rerun) - {"probe@node-a"}:
+        raise Failed(f"plan named {sorted(foreseen)}, and {incident.measured.rerun} was run")
+    outage_was_foretold(incident.measured)
     return incident, expected
 
 
 def go_back(fleet):
     Incident(fleet, "", "").begin(lambda: fleet.apply(fleet.spec())).wait_recovered(400)
-
-
-def outage_foretold(planned, measured):
-    """Within a factor of two, or of a few seconds where that is less."""
-    return planned > 0 and measured > 0 and (planned / 2 <= measured <= planned * 2 or abs(planned - measured) <= OUTAGE_SLACK)
 
 
 def server_flag(fleet):
@@ -241,21 +249,11 @@ def node_added(fleet):
     """A server of the head alone gets the worker: all that is done on that happens while it answers, and it is replaced last."""
     alone = fleet.spec("--nodes", f"{HEAD}=198.18.77.11")
     Incident(fleet, "", "").begin(lambda: fleet.apply(alone)).wait_recovered(400)
-    planned = plan(fleet, fleet.spec())
-    incident = Incident(fleet, "node added", "the worker is added to a server of the head alone")
-    with Client(fleet) as client:
-        incident.begin(lambda: fleet.apply(fleet.spec()))
-        incident.wait_recovered(400)
-    measured = incident.conclude()
-    operations = incident.operations()
-    replaced = next(item["accepted"] for item in operations if item["task"] == "serve@node-a")
-    measured.planned, measured.outage = float(planned.get("outage", "0s").rstrip("s")), when(incident.noted("Serving")[-1]["time"]) - replaced
-    answers = client.served_until(replaced, incident.began)
-    measured.remark = f"an outage of about {measured.planned:.0f} s was planned; it was {measured.outage:.0f} s; {answers} answers of the old server"
-    if stopped := [item["task"] for item in operations if item["action"] == "STOP"]:
-        raise Failed(f"{stopped} was stopped for a node that is added")
-    if not outage_foretold(measured.planned, measured.outage):
-        raise Failed(f"plan named an outage of {measured.planned:.1f} s, and it was {measured.outage:.1f} s")
+    incident, _ = applied(fleet, "node added", "the worker is added to a server of the head alone", fleet.spec(),
+                          lambda operation: operation["task"] == "serve@node-a")
+    if incident.measured.stopped:
+        raise Failed(f"{incident.measured.stopped} was stopped for a node that is added")
+    outage_was_foretold(incident.measured)
     return incident, REBOOT_WORKER
 
 

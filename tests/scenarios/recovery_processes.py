@@ -3,6 +3,7 @@ from incident import CONTAINER, DEATH_TO_COMMAND, HEAD, Incident, ON_HEAD, ON_WO
 from scenario import Failed, NAME, until
 
 FAULT = "/tmp/vllm-fault"
+NOTICED_WITHIN = 30  # seconds, of an engine that answers /health and no completion, with the quick engine's probe
 
 
 def killed(fleet, row, event, node, pid, expected):
@@ -55,27 +56,39 @@ def answered(fleet, seconds):
         return None
 
 
+def hang(fleet):
+    """The quick engine hangs on command; of real vLLM one rank on the worker stands still, as one does in a collective that never ends."""
+    if fleet.engine == "quick":
+        return engine_fault(fleet, "hang")
+    return fleet.do(WORKER, "kill", "-STOP", fleet.do(WORKER, "pgrep", "-o", "-f", "^ray::RayWorkerWrapper"))
+
+
 def engine_hangs(fleet):
-    """/health goes on to say 200; the probe's deadline is 5 s here, its period 5 s."""
-    incident = Incident(fleet, "engine hangs", "no token comes any more, /health says 200").begin(lambda: engine_fault(fleet, "hang"))
+    """/health goes on to say 200. The probe's deadline and period are 5 s with the quick engine, 2 min and 1 min with real vLLM."""
+    quick = fleet.engine == "quick"
+    event = "no token comes any more" if quick else "a rank on the worker is stopped, no token comes any more"
+    incident = Incident(fleet, "engine hangs", f"{event}, /health says 200").begin(lambda: hang(fleet))
+    incident.limits["noticed"] = NOTICED_WITHIN if quick else 2 * 120
     try:
-        # A probe takes 7.5 s at the least to find it out, and then the server is stopped.
-        if answered(fleet, seconds=2):
+        # A probe takes 7 s at the least to find it out (2 min 50 s with real vLLM), and then the server is stopped.
+        if answered(fleet, seconds=2 if quick else 30):
             raise Failed("a completion came: it was no hang")
         health = fleet.do(HEAD, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5", "http://198.18.77.11:8006/health", check=False)
         if health != "200":
             raise Failed(f"/health said {health}: it was no hang")
         incident.measured.remark = f"/health said {health} while no completion came"
-        incident.wait_noticed(30)
+        incident.wait_noticed(incident.limits["noticed"])
     finally:
-        end_fault(fleet)
+        if quick:
+            end_fault(fleet)
     return incident.wait_recovered(), SERVE
 
 
 def rank_dies(fleet):
     incident = Incident(fleet, "rank dies", "one rank dies, /health says 200").begin(lambda: engine_fault(fleet, "lose-rank"))
+    incident.limits["noticed"] = NOTICED_WITHIN
     try:
-        incident.wait_noticed(30)
+        incident.wait_noticed(NOTICED_WITHIN)
     finally:
         end_fault(fleet)
     return incident.wait_recovered(), SERVE
