@@ -165,7 +165,7 @@ std::string RefuseRecovery(const RecoveryCase& died, const RetryLimits& limits) 
   const absl::Duration hour = absl::Hours(1) + limits.recoveries_per_hour * died.start_took;
   const auto deaths = times(hour, [](const PastFailure& one) { return one.recovery; });
   if (deaths <= limits.recoveries_per_hour) return "";
-  return absl::StrCat("it died ", deaths, " times within ",
+  return absl::StrCat("it failed ", deaths, " times within ",
                       absl::FormatDuration(absl::Trunc(hour, absl::Seconds(1))));
 }
 

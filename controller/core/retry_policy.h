@@ -58,15 +58,17 @@ absl::Duration LongestBackoff(const RetryLimits& limits);
 
 RetryDecision DecideRetry(const RetryCase& failed, const RetryLimits& limits);
 
-// A running task that died by itself at `now`.
+// A running task that died by itself at `now`, or that must be started anew as it lives and does
+// not work: it hangs.
 struct RecoveryCase {
-  std::string_view signature;  // of its last words; empty: none, as when it was killed from outside
+  std::string_view signature;  // of its last words, or of what was seen of it; empty: none, as when
+                               // it was killed from outside
   absl::Duration start_took;   // the newest start
-  const std::vector<PastFailure>& past;  // without this death
+  const std::vector<PastFailure>& past;  // without this one
   absl::Time now;
 };
 
-// Whether it is started once more. Empty, or why not: it died limits.recoveries_per_hour times
+// Whether it is started once more. Empty, or why not: it failed limits.recoveries_per_hour times
 // within an hour, or with this signature limits.same_signature times within
 // limits.signature_window. What takes long to come up cannot die so often: for each of these times
 // its start is added to the hour and the window.

@@ -599,29 +599,18 @@ class Stepper {
     task.failing_since = std::min(task.failing_since, now_);
     Remember({now_, failure.failure_class, failure.signature}, task.past);
     task.failure = failure;
-    const RetryDecision decision = DecideRetry(CaseOf(task, failure, now_), state_.retry);
+    RetryDecision decision = DecideRetry(CaseOf(task, failure, now_), state_.retry);
+    std::vector<int> redone;
+    if (decision.kind == RetryDecision::Kind::kRedo) redone = WhatIsRedone(task, decision);
     evaluation_.Note("OperationFailed", task, absl::StrCat(failure.symptom, "; ", decision.reason));
     task.retry_at = now_ + decision.after;
     switch (decision.kind) {
       case RetryDecision::Kind::kRetry:
         break;
-      case RetryDecision::Kind::kRedo: {
-        // While a node is out of reach nobody knows what is at fault: asked again when it is back.
-        std::string why;
-        if (!evaluation_.GroundReported(task, &why)) break;
-        const std::vector<int> redone = StageUnder(task, decision.redo_stage);
-        if (!MayBeRedoneFor(task, redone)) {
-          task.retry_at = now_ + std::max(decision.after, state_.retry.initial_backoff);
-          break;
-        }
-        for (const int i : redone) {
-          state_.tasks[i].redo = true;
-          result_.changed_tasks.insert(state_.tasks[i].plan.id);
-          evaluation_.Touch(i);
-        }
+      case RetryDecision::Kind::kRedo:
+        for (const int i : redone) Redo(state_.tasks[i], failure);
         LookBelow(task);
         break;
-      }
       case RetryDecision::Kind::kReboot: {
         Node& node = state_.nodes[task.plan.node];
         node.reboot_asked = true;
@@ -633,6 +622,53 @@ class Stepper {
         evaluation_.GiveUp(task, failure, decision.reason);
         break;
     }
+  }
+
+  // What a kRedo does again; when that is nothing, the decision says what is done instead.
+  std::vector<int> WhatIsRedone(const Task& task, RetryDecision& decision) const {
+    // While a node is out of reach nobody knows what is at fault: asked again when it is back.
+    std::string why;
+    const std::vector<int> redone = StageUnder(task, decision.redo_stage);
+    if (!evaluation_.GroundReported(task, &why)) {
+      decision.kind = RetryDecision::Kind::kRetry;
+      decision.reason = std::move(why);
+      return {};
+    }
+    if (!MayBeRedoneFor(task, redone)) {
+      decision.kind = RetryDecision::Kind::kRetry;
+      decision.after = std::max(decision.after, state_.retry.initial_backoff);
+      decision.reason = absl::StrCat("what answers is not stopped for it; again in ",
+                                     absl::FormatDuration(decision.after));
+      return {};
+    }
+    for (const int i : redone) {
+      const Task& running = state_.tasks[i];
+      if (!running.alive) continue;
+      why = RefuseRecovery({.signature = task.failure->signature,
+                            .start_took = running.apply_took,
+                            .past = running.past,
+                            .now = now_},
+                           state_.retry);
+      if (why.empty()) continue;
+      decision.kind = RetryDecision::Kind::kGiveUp;
+      decision.reason = absl::StrCat(running.plan.id, ": ", why);
+      return {};
+    }
+    return redone;
+  }
+
+  void Redo(Task& task, const Failure& failure) {
+    // A recovery of what runs, as a death of it is.
+    if (task.alive) {
+      Remember({.time = now_,
+                .failure_class = failure.failure_class,
+                .signature = failure.signature,
+                .recovery = true},
+               task.past);
+    }
+    task.redo = true;
+    result_.changed_tasks.insert(task.plan.id);
+    evaluation_.Touch(state_.index[task.plan.id]);
   }
 
   // The stage as it stands under `task`: on its own node when it is there, else on all.

@@ -125,6 +125,21 @@ class StepTest : public testing::Test {
     Tell(ended);
   }
 
+  static Observation Hung(std::string signature) {
+    return {.sight = Sight::kAbsent,
+            .reason = "no completion",
+            .failure = Failure{.failure_class = FailureClass::kRedo,
+                               .redo_stage = "serve",
+                               .signature = std::move(signature),
+                               .symptom = "no completion"}};
+  }
+
+  // What a probe that fails has looked at: the `start`th server, in its container.
+  void SeeBelowProbe(int start) {
+    See("container@a", Sight::kPresent, "c1");
+    See("serve@a", Sight::kPresent, absl::StrCat("s", start));
+  }
+
   // From nothing to serving.
   void Serve() {
     Tell(SpecApplied{SmallGraph()});
@@ -328,6 +343,49 @@ TEST_F(StepTest, AServerThatDiesOfTheSameCauseIsNotStartedForEver) {
   Tell(RetryRequested{});
   See("serve@a", Sight::kAbsent);
   EXPECT_THAT(Started(), ElementsAre("serve@a"));
+}
+
+// However long it takes to load, and whatever it says in between.
+TEST_F(StepTest, AServerThatHangsAgainAndAgainIsNotStartedForEver) {
+  Serve();
+  const Observation hung = Hung("RUN-04");
+  for (int hang = 1; hang <= 3; ++hang) {
+    Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), hung});
+    if (hang == 3) break;
+    SeeBelowProbe(hang);
+    ASSERT_THAT(Started(), ElementsAre("serve@a"));
+    now_ += absl::Minutes(15);
+    Succeed("serve@a", absl::StrCat("s", hang + 1));
+    See("probe@a", Sight::kPresent, "tokens");
+    ASSERT_EQ(PhaseOf(state_), Phase::kServing) << ReasonOf(state_);
+    now_ += absl::Minutes(3);
+  }
+  EXPECT_THAT(checks_, IsEmpty());
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_EQ(PhaseOf(state_), Phase::kFailed);
+  EXPECT_THAT(ReasonOf(state_), HasSubstr("probe@a: no completion (given up: serve@a: the same "
+                                          "failure (RUN-04) 3 times in 1h15m"));
+  Tell(RetryRequested{});
+  Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), hung});
+  SeeBelowProbe(3);
+  EXPECT_THAT(Started(), ElementsAre("serve@a"));
+}
+
+TEST_F(StepTest, WithoutASignatureItIsStartedSoOftenAnHour) {
+  Serve();
+  int starts = 0;
+  for (int hang = 1; PhaseOf(state_) == Phase::kServing && hang < 99; ++hang) {
+    Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), Hung("")});
+    if (Of("probe@a").given_up) break;
+    SeeBelowProbe(hang);
+    ASSERT_THAT(Started(), ElementsAre("serve@a"));
+    ++starts;
+    now_ += absl::Minutes(5);
+    Succeed("serve@a", absl::StrCat("s", hang + 1));
+    See("probe@a", Sight::kPresent, "tokens");
+  }
+  EXPECT_EQ(starts, state_.retry.recoveries_per_hour);
+  EXPECT_THAT(ReasonOf(state_), HasSubstr("serve@a: it failed 11 times within 1h50m"));
 }
 
 TEST_F(StepTest, AChipThatMustBeReplacedIsShownWhileItServesAndCountsOnceTheServerHasDied) {
@@ -691,12 +749,7 @@ TEST_F(StepTest, AConfigFailureOfACheckStopsAtOnceAndLooksAgainWhenItChanges) {
 
 TEST_F(StepTest, ACheckThatAsksForARedoGetsItAfterALookBelow) {
   Serve();
-  const Observation hung = {
-      .sight = Sight::kAbsent,
-      .reason = "no completion",
-      .failure = Failure{
-          .failure_class = FailureClass::kRedo, .redo_stage = "serve", .symptom = "no completion"}};
-  Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), hung});
+  Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), Hung("")});
   EXPECT_THAT(Noted("Incident"), ElementsAre(HasSubstr("probe@a: no completion")))
       << "not what is waited for now";
   EXPECT_THAT(checks_, UnorderedElementsAre("serve@a", "container@a"));
