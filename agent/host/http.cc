@@ -215,7 +215,7 @@ absl::Status Transfer::SetUp(const UrlParts& url) {
   if (!request_.unix_socket.empty()) {
     curl_easy_setopt(easy_, CURLOPT_UNIX_SOCKET_PATH, request_.unix_socket.c_str());
     curl_easy_setopt(easy_, CURLOPT_PROXY, "");
-  } else if (IsLoopback(url.host)) {
+  } else if (request_.direct || IsLoopback(url.host)) {
     curl_easy_setopt(easy_, CURLOPT_PROXY, "");
   }
   curl_easy_setopt(easy_, CURLOPT_BUFFERSIZE, 256L << 10);

@@ -36,6 +36,7 @@ struct HttpRequest {
   bool follow_redirects = true;                       // never with Authorization to another host
   std::string ca_file;                                // PEM; empty: the system's
   bool verify_peer = true;
+  bool direct = false;  // of the fleet's own: never through a proxy
   Cancelled cancelled;
   // Body bytes as they come, only for a status below 300; false stops the call (Cancelled). When
   // set, response.body holds only the body of an error status.
@@ -53,7 +54,7 @@ class Http {
   virtual absl::StatusOr<HttpResponse> Send(const HttpRequest& request) = 0;
 };
 
-// The real one. Proxies of the environment are used for hosts other than loopback.
+// The real one. Proxies of the environment are used for hosts other than loopback, unless `direct`.
 std::unique_ptr<Http> MakeHttp();
 
 }  // namespace npufleet::host

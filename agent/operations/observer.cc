@@ -130,7 +130,13 @@ std::unique_ptr<Observer::View> Observer::Open(OnSeen on_seen) {
 
 Observer::View::~View() {
   absl::MutexLock lock(&observer_->mutex_);
+  for (const auto& [task, entry] : observer_->viewers_[key_].entries) Abandon(entry);
   observer_->viewers_.erase(key_);
+}
+
+// A Check that takes minutes would hold a worker up for an answer that nobody waits for.
+void Observer::View::Abandon(const Entry& entry) {
+  if (entry.checking) entry.verb->AbandonCheck();
 }
 
 void Observer::View::Check(const std::vector<v1::Subject>& subjects) {
@@ -149,14 +155,22 @@ void Observer::View::Check(const std::vector<v1::Subject>& subjects) {
   for (Entry& entry : entries) {
     entry.generation = ++observer_->last_key_;
     entry.due = -absl::InfiniteDuration();
-    viewer.entries[entry.subject.task()] = std::move(entry);
+    Entry& place = viewer.entries[entry.subject.task()];
+    Abandon(place);
+    place = std::move(entry);
   }
   observer_->rescheduled_ = true;
 }
 
 void Observer::View::Forget(const std::vector<std::string>& tasks) {
   absl::MutexLock lock(&observer_->mutex_);
-  for (const std::string& task : tasks) observer_->viewers_[key_].entries.erase(task);
+  std::map<std::string, Entry>& entries = observer_->viewers_[key_].entries;
+  for (const std::string& task : tasks) {
+    auto found = entries.find(task);
+    if (found == entries.end()) continue;
+    Abandon(found->second);
+    entries.erase(found);
+  }
 }
 
 // --- Checks -----------------------------------------------------------------------------------
@@ -212,6 +226,10 @@ void Observer::StartCheck(uint64_t view, Entry& entry) {
   Enqueue(
       entry.subject, *entry.verb,
       [this, view, verb = entry.verb, task = entry.subject.task(), generation = entry.generation] {
+        {
+          absl::MutexLock lock(&mutex_);
+          if (Wanted(view, task, generation) == nullptr) return;
+        }
         std::optional<v1::Observation> seen = CheckInTurn(*verb);
         if (seen) FinishCheck(view, task, generation, *seen);
       });
@@ -230,16 +248,15 @@ std::optional<v1::Observation> Observer::CheckInTurn(verbs::Verb& verb) {
 void Observer::FinishCheck(uint64_t view, const std::string& task, uint64_t generation,
                            const v1::Observation& seen) {
   absl::MutexLock lock(&mutex_);
-  auto viewer = viewers_.find(view);
-  if (viewer == viewers_.end()) return;
-  auto found = viewer->second.entries.find(task);
-  if (found == viewer->second.entries.end() || found->second.generation != generation) return;
-  Entry& entry = found->second;
+  Entry* const wanted = Wanted(view, task, generation);
+  if (wanted == nullptr) return;
+  Entry& entry = *wanted;
+  Viewer& viewer = viewers_[view];
   if (!entry.answered || !SaysTheSame(entry.last, seen)) {
-    viewer->second.unchanged.erase(task);
-    viewer->second.on_seen({{Stamped(entry.subject, seen)}, {}});
+    viewer.unchanged.erase(task);
+    viewer.on_seen({{Stamped(entry.subject, seen)}, {}});
   } else {
-    viewer->second.unchanged[task] = host_.clock->Now();
+    viewer.unchanged[task] = host_.clock->Now();
   }
   const absl::Duration now = host_.clock->Elapsed();
   entry.answered = true;
@@ -248,6 +265,15 @@ void Observer::FinishCheck(uint64_t view, const std::string& task, uint64_t gene
   entry.earliest = now + kBetweenExecChecks;
   entry.due = entry.again ? now : now + PeriodAfter(seen, *entry.verb);
   rescheduled_ = true;
+}
+
+Observer::Entry* Observer::Wanted(uint64_t view, const std::string& task, uint64_t generation) {
+  auto viewer = viewers_.find(view);
+  if (viewer == viewers_.end()) return nullptr;
+  auto found = viewer->second.entries.find(task);
+  if (found == viewer->second.entries.end() || found->second.generation != generation)
+    return nullptr;
+  return &found->second;
 }
 
 void Observer::MakeDue(Entry& entry, absl::Duration when) {

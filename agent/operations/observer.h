@@ -27,6 +27,8 @@
 namespace npufleet::operations {
 
 class Observer {
+  struct Entry;
+
  public:
   struct Options {
     absl::Duration sign_of_life = absl::Seconds(1);
@@ -55,6 +57,7 @@ class Observer {
    private:
     friend class Observer;
     View(Observer* observer, uint64_t key) : observer_(observer), key_(key) {}
+    static void Abandon(const Entry& entry);
     Observer* observer_;
     uint64_t key_;
   };
@@ -106,6 +109,9 @@ class Observer {
   void StartCheck(uint64_t view, Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FinishCheck(uint64_t view, const std::string& task, uint64_t generation,
                    const v1::Observation& seen) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null when nobody waits for the answer any more.
+  Entry* Wanted(uint64_t view, const std::string& task, uint64_t generation)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Nothing when the agent stops before it is its turn.
   std::optional<v1::Observation> CheckInTurn(verbs::Verb& verb);
   void MakeDue(Entry& entry, absl::Duration when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -30,6 +30,7 @@ absl::StatusOr<std::string> PinnedCa(host::Host& host, const JoinOptions& option
   } else {
     host::HttpRequest request;
     request.url = url + "/join/ca";
+    request.direct = true;
     request.verify_peer = false;
     request.follow_redirects = false;
     ASSIGN_OR_RETURN(host::HttpResponse response, host.http->Send(request));
@@ -61,6 +62,7 @@ absl::StatusOr<std::string> AskForCertificate(host::Host& host, const std::strin
                                               const std::string& ca_file, absl::Duration deadline,
                                               const host::Json& body) {
   host::HttpRequest request;
+  request.direct = true;
   request.method = "POST";
   request.url = url;
   request.headers["Content-Type"] = "application/json";

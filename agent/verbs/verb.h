@@ -56,6 +56,10 @@ class Verb {
   // untouched node give the same token.
   virtual v1::Observation Check() = 0;
 
+  // Nobody waits for the Check that is under way, nor for a later one: it may end at once, whatever
+  // it answers. Threadsafe.
+  virtual void AbandonCheck() {}
+
   // Makes it so. Called when the Check was not PRESENT or a redo was asked for. Idempotent; after
   // an interruption it is called again from the start, unless what it makes (no redo) has come up
   // meanwhile. A failure carries a v1::Failure

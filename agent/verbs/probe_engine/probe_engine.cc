@@ -2,6 +2,7 @@
 #include "agent/verbs/probe_engine/probe_engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <utility>
@@ -100,6 +101,8 @@ class ProbeEngine : public Verb {
     return absl::OkStatus();
   }
 
+  void AbandonCheck() override { abandoned_ = true; }
+
   absl::Duration CheckPeriod() const override {
     return ToDuration(probe_.period(), kDefaultPeriod);
   }
@@ -109,11 +112,15 @@ class ProbeEngine : public Verb {
     for (const absl::Duration limit : {deadline_, SecondLimit()}) {
       Wait wait(limit, *host_.clock, [this] { return Generated(); });
       const absl::Duration start = host_.clock->Elapsed();
-      absl::StatusOr<host::HttpResponse> response =
-          host_.http->Send(Request([&] { return (cancelled && cancelled()) || wait.IsOver(); }));
+      const host::HttpRequest request =
+          Request([&] { return abandoned_ || (cancelled && cancelled()) || wait.IsOver(); });
+      absl::StatusOr<host::HttpResponse> response = host_.http->Send(request);
+      // Not even connected, as the server's queue is full: that is a part of the wait.
+      while (absl::IsDeadlineExceeded(response.status()) && !wait.IsOver())
+        response = host_.http->Send(request);
       if (response.ok()) return Judge(*response, host_.clock->Elapsed() - start, observation);
       if (absl::IsCancelled(response.status()) && !wait.WasOver()) return response.status();
-      if (!wait.WasOver() && !absl::IsDeadlineExceeded(response.status())) {
+      if (!wait.WasOver()) {
         return Redo("", absl::StrCat("no connection to the engine: ",
                                      std::string(response.status().message())));
       }
@@ -140,6 +147,7 @@ class ProbeEngine : public Verb {
     host::HttpRequest request;
     request.method = "POST";
     request.url = absl::StrCat(probe_.url(), "/v1/chat/completions");
+    request.direct = true;
     request.headers = {{"Content-Type", "application/json"}, {"Accept", "application/json"}};
     request.body = CompletionRequest(probe_.model(), probe_.prompt(),
                                      probe_.max_tokens() == 0 ? 16 : probe_.max_tokens());
@@ -152,6 +160,7 @@ class ProbeEngine : public Verb {
   std::optional<double> Generated() {
     host::HttpRequest request;
     request.url = absl::StrCat(probe_.url(), "/metrics");
+    request.direct = true;
     request.deadline = kMetricsDeadline;
     absl::StatusOr<host::HttpResponse> response = host_.http->Send(request);
     if (!response.ok() || response->status != 200) return std::nullopt;
@@ -188,12 +197,16 @@ class ProbeEngine : public Verb {
   }
 
   static absl::Status Redo(std::string_view signature, std::string_view symptom) {
-    return SignedFailure(v1::Failure::REDO, signature, symptom,
-                         "The server is up but generates nothing: it is started again.", "serve");
+    return SignedFailure(
+        v1::Failure::REDO, signature, symptom,
+        "The server is up and generates nothing. When a new one does so, too, read "
+        "its log (ctl rollout logs) and look at all chips (npu-smi info).",
+        "serve");
   }
 
   const v1::ProbeEngine probe_;
   const absl::Duration deadline_;
+  std::atomic<bool> abandoned_ = false;
   host::Host& host_;
 };
 

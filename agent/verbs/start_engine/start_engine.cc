@@ -163,6 +163,7 @@ class StartEngine : public Verb {
     host::HttpRequest request;
     request.url = absl::StrCat("http://", start_.address(), ":", start_.engine().port(), "/health");
     request.deadline = kCheckDeadline;
+    request.direct = true;
     absl::StatusOr<host::HttpResponse> response = host_.http->Send(request);
     if (response.ok()) return absl::StrCat("HTTP ", response->status);
     if (absl::IsDeadlineExceeded(response.status())) return "no answer";

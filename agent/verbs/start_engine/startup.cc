@@ -2,6 +2,7 @@
 #include "agent/verbs/start_engine/startup.h"
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,6 +21,8 @@ constexpr absl::Duration kPeriod = absl::Milliseconds(500);
 constexpr absl::Duration kHttpDeadline = absl::Seconds(5);
 constexpr absl::Duration kStall = absl::Minutes(10);
 constexpr absl::Duration kFirstSight = absl::Seconds(10);  // from docker exec to a process
+// A daemon that is busy or restarts (live-restore) takes no server with it: it loads on, unseen.
+constexpr absl::Duration kUnseen = absl::Minutes(2);
 // A rank's error is followed by its traceback, which names the cause.
 constexpr absl::Duration kLastWords = absl::Seconds(3);
 
@@ -34,8 +37,13 @@ class Startup {
     bool was_alive = false;
     while (true) {
       if (execution_.IsCancelled()) return absl::CancelledError();
-      RETURN_IF_ERROR(ReadLog());
-      ASSIGN_OR_RETURN(const std::optional<int> server, want_.server());
+      std::optional<int> server;
+      if (const absl::Status looked = Look(&server); !looked.ok()) {
+        RETURN_IF_ERROR(MayStayUnseen(looked));
+        host_.clock->Sleep(kPeriod);
+        continue;
+      }
+      unseen_since_.reset();
       const bool is_alive = server.has_value();
       was_alive |= is_alive;
       if (is_alive) FollowCut(*server);
@@ -57,6 +65,26 @@ class Startup {
   }
 
  private:
+  absl::Status Look(std::optional<int>* server) {
+    RETURN_IF_ERROR(ReadLog());
+    ASSIGN_OR_RETURN(*server, want_.server());
+    return absl::OkStatus();
+  }
+
+  absl::Status MayStayUnseen(const absl::Status& why) {
+    // The container is gone, or does not run.
+    if (absl::IsNotFound(why) || absl::IsAlreadyExists(why)) return why;
+    const absl::Duration now = host_.clock->Elapsed();
+    if (!unseen_since_.has_value()) {
+      unseen_since_ = now;
+      execution_.Log(absl::StrCat("not seen: ", std::string(why.message())));
+    }
+    if (now - *unseen_since_ <= kUnseen) return absl::OkStatus();
+    return absl::UnavailableError(absl::StrCat("the server has not been seen for ",
+                                               absl::FormatDuration(kUnseen), ": ",
+                                               std::string(why.message())));
+  }
+
   absl::Status ReadLog() {
     host::ExecSpec tail;
     tail.container = want_.container;
@@ -108,6 +136,7 @@ class Startup {
   int Get(std::string_view path, std::string* body) {
     host::HttpRequest request;
     request.url = absl::StrCat(want_.url, std::string(path));
+    request.direct = true;
     request.deadline = kHttpDeadline;
     request.cancelled = [this] { return execution_.IsCancelled(); };
     absl::StatusOr<host::HttpResponse> response = host_.http->Send(request);
@@ -151,6 +180,7 @@ class Startup {
   Execution& execution_;
   uint64_t offset_ = 0;
   absl::Duration last_line_;
+  std::optional<absl::Duration> unseen_since_;
   host::LineSplitter lines_{[this](std::string_view line) { ReadLine(line); }};
   StartupProgress progress_;
   StartupFaults faults_{want_.node_of};

@@ -189,6 +189,19 @@ TEST_F(HttpTest, TakesNoProxyToLoopback) {
   EXPECT_EQ(response->body, "direct");
 }
 
+TEST_F(HttpTest, TakesNoProxyToTheFleetsOwn) {
+  server_.Start();
+  setenv("http_proxy", server_.Url("").c_str(), 1);
+  HttpRequest request;
+  request.url = "http://node-a.invalid:8006/";  // only a proxy could know it
+  const auto by_proxy = http_->Send(request);
+  request.direct = true;
+  const auto direct = http_->Send(request);
+  unsetenv("http_proxy");
+  EXPECT_TRUE(by_proxy.ok()) << by_proxy.status();  // whatever it makes of it
+  EXPECT_TRUE(absl::IsUnavailable(direct.status())) << direct.status();
+}
+
 TEST_F(HttpTest, SpeaksOverAUnixSocket) {
   fakes::FakeHost node;
   fakes::LocalServer daemon(node.files().Real("/docker.sock"));

@@ -48,6 +48,7 @@ struct FakeScript {
     there = false;
     return absl::OkStatus();
   };
+  std::function<void()> abandon = [] {};
   bool uses_npu_tools = false;
   bool survives_reboot = false;
   absl::Duration period = absl::Hours(1);
@@ -60,6 +61,7 @@ class FakeVerb : public verbs::Verb {
     ++script_.checks;
     return script_.check();
   }
+  void AbandonCheck() override { script_.abandon(); }
   absl::Status Apply(verbs::Execution& execution) override {
     ++script_.applies;
     return script_.apply(execution);

@@ -62,5 +62,51 @@ TEST_F(ObserverTest, ChecksThatWaitForDockerdHoldNoOthersUp) {
   view_.reset();
 }
 
+// A controller that connects again and again while an engine hangs leaves a probe each time.
+TEST_F(ObserverTest, WhatNobodyWaitsForHoldsNoOthersUp) {
+  const std::vector<v1::Subject> slow = Subjects("probe", 1);
+  const std::vector<v1::Subject> others = Subjects("model", 4);
+  absl::Mutex mutex;
+  int under_way = 0, abandoned = 0;
+  FakeScript& script = verbs_[slow[0].task()];
+  script.check = [&] {
+    const auto ended = [&] { return abandoned >= under_way; };
+    absl::MutexLock lock(&mutex);
+    ++under_way;
+    mutex.Await(absl::Condition(&ended));
+    return Present("tokens");
+  };
+  script.abandon = [&] {
+    absl::MutexLock lock(&mutex);
+    ++abandoned;
+  };
+  for (int i = 1; i <= 10; ++i) {
+    view_->Check(slow);
+    const auto begun = [&] { return under_way == i; };
+    absl::MutexLock lock(&mutex);
+    mutex.Await(absl::Condition(&begun));
+  }
+  view_->Check(others);
+  EXPECT_TRUE(AwaitAnswers(others));
+  view_->Forget({slow[0].task()});
+  view_.reset();
+}
+
+TEST_F(ObserverTest, WhatNobodyWaitsForIsNotBegun) {
+  const std::vector<v1::Subject> queued = Subjects("npu", 2);
+  absl::Notification ready;
+  for (const v1::Subject& subject : queued) verbs_[subject.task()].uses_npu_tools = true;
+  verbs_[queued[0].task()].check = [&ready] {
+    ready.WaitForNotification();
+    return Present("chips");
+  };
+  view_->Check({queued[0]});
+  for (int i = 0; i < 10; ++i) view_->Check({queued[1]});  // each takes the place of the one before
+  ready.Notify();
+  EXPECT_TRUE(AwaitAnswers(queued));
+  EXPECT_LE(verbs_[queued[1].task()].checks, 2);
+  view_.reset();
+}
+
 }  // namespace
 }  // namespace npufleet::operations

@@ -149,6 +149,31 @@ TEST_F(ProbeEngineTest, AHangInTheMiddleOfAnAnswerIsFoundOutAsSoon) {
   }
 }
 
+// Its queue is full: connecting takes longer than libcurl is let.
+TEST_F(ProbeEngineTest, AnEngineThatTakesNoConnectionHasItsWholeDeadlines) {
+  node_.http().On("POST", kCompletions,
+                  [this](const host::HttpRequest&) -> absl::StatusOr<host::HttpResponse> {
+                    node_.clock().Advance(absl::Seconds(15));
+                    return absl::DeadlineExceededError("connecting");
+                  });
+  const absl::Duration start = node_.clock().Elapsed();
+  EXPECT_EQ(verb_->Check().state(), v1::Observation::ABSENT);
+  EXPECT_GE(node_.clock().Elapsed() - start, absl::Seconds(185));
+  GenerateFor(absl::Hours(1));
+  EXPECT_EQ(verb_->Check().state(), v1::Observation::PRESENT);
+}
+
+TEST_F(ProbeEngineTest, EndsWhenNobodyWaitsForIt) {
+  node_.http().On("POST", kCompletions,
+                  [this](const host::HttpRequest& request) -> absl::StatusOr<host::HttpResponse> {
+                    verb_->AbandonCheck();
+                    EXPECT_TRUE(request.cancelled());
+                    return absl::CancelledError();
+                  });
+  verb_->Check();
+  EXPECT_EQ(node_.http().Count("POST", kCompletions), 1);
+}
+
 TEST_F(ProbeEngineTest, AnEngineThatGeneratesAgainIsNoHang) {
   NeverAnswer();
   int looks = 0;

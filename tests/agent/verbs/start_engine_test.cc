@@ -90,6 +90,7 @@ class StartEngineTest : public ::testing::Test {
 
   // One more line of the log each time, then whatever `after_log_` does.
   absl::StatusOr<host::ExecResult> Tail(const host::ExecSpec& spec) {
+    if (!daemon_.ok() && node_.clock().Elapsed() < daemon_back_) return daemon_;
     if (next_line_ < log_lines_.size()) {
       written_ += log_lines_[next_line_++] + "\n";
     } else if (after_log_) {
@@ -173,6 +174,8 @@ class StartEngineTest : public ::testing::Test {
   std::vector<std::string> log_lines_;
   size_t next_line_ = 0;
   std::string written_;
+  absl::Status daemon_;  // what it answers until daemon_back_
+  absl::Duration daemon_back_;
   std::function<void()> after_log_ = [this] { OpenPort(); };
 };
 
@@ -327,6 +330,35 @@ TEST_F(StartEngineTest, ASilentServerIsGivenUp) {
   const v1::Failure failure = ToFailure(Make()->Apply(execution_));
   EXPECT_EQ(failure.class_(), v1::Failure::TRANSIENT);
   EXPECT_THAT(failure.symptom(), HasSubstr("no new line in the log for 10m"));
+}
+
+TEST_F(StartEngineTest, AServerThatLoadsIsNotEndedForADaemonThatDoesNotAnswerForAWhile) {
+  for (const absl::Status& answer :
+       {absl::DeadlineExceededError("no complete answer within 1m"),
+        absl::FailedPreconditionError("docker answered 500"), absl::UnavailableError("refused")}) {
+    daemon_ = answer;
+    daemon_back_ = node_.clock().Elapsed() + absl::Seconds(100);
+    const absl::Status applied = Make()->Apply(execution_);
+    EXPECT_TRUE(applied.ok()) << applied;
+    EXPECT_THAT(execution_.lines, Contains(HasSubstr(std::string(answer.message()))));
+    EndServer();
+  }
+}
+
+TEST_F(StartEngineTest, OneThatCannotBeSeenForLongIsTriedAgain) {
+  daemon_ = absl::FailedPreconditionError("docker answered 500");
+  daemon_back_ = absl::InfiniteDuration();
+  const v1::Failure failure = ToFailure(Make()->Apply(execution_));
+  EXPECT_EQ(failure.class_(), v1::Failure::TRANSIENT);
+  EXPECT_THAT(failure.symptom(), HasSubstr("not been seen for 2m: "));
+}
+
+TEST_F(StartEngineTest, AContainerThatIsGoneIsNotWaitedFor) {
+  daemon_ = absl::NotFoundError("No such container");
+  daemon_back_ = absl::InfiniteDuration();
+  const absl::Duration began = node_.clock().Elapsed();
+  EXPECT_FALSE(Make()->Apply(execution_).ok());
+  EXPECT_LT(node_.clock().Elapsed() - began, absl::Minutes(1));
 }
 
 TEST_F(StartEngineTest, AnotherServersPortIsNotOurs) {
