@@ -2,6 +2,7 @@
 #include "agent/operations/runner.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -18,6 +19,8 @@ namespace npufleet::operations {
 namespace {
 
 constexpr size_t kLongestId = 300;
+// How long the start of the agent waits until what ended without it is journaled.
+constexpr absl::Duration kEndsWithin = absl::Seconds(2);
 
 absl::Status CheckRequest(const v1::StartOperationRequest& request) {
   if (request.id().empty()) return absl::InvalidArgumentError("id is missing");
@@ -60,15 +63,17 @@ absl::Status Runner::Resume() {
   ASSIGN_OR_RETURN(boot_id_, host_.system->BootId());
   ASSIGN_OR_RETURN(std::vector<JournalEntry> live, journal_.Live());
   std::set<std::string> going_on;
+  std::set<std::string> ending;
   for (JournalEntry& entry : live) {
-    if (entry.operation.boot_id() != boot_id_) {
-      RETURN_IF_ERROR(ConcludeOfOtherBoot(std::move(entry)));
-      continue;
-    }
     absl::StatusOr<std::unique_ptr<verbs::Verb>> verb = factory_(entry.request.subject());
-    if (!verb.ok()) {
-      std::shared_ptr<LiveOperation> operation = MakeLive(std::move(entry));
-      Conclude(*operation, FailedWith(verb.status(), *operation));
+    const bool is_of_other_boot = entry.operation.boot_id() != boot_id_;
+    if (is_of_other_boot || !verb.ok()) {
+      ending.insert(entry.operation.id());
+      std::optional<Outcome> outcome;
+      if (is_of_other_boot) outcome = OutcomeOfOtherBoot(verb);
+      Launch(std::move(entry), [this, outcome, why = verb.status()](LiveOperation& operation) {
+        Conclude(operation, outcome ? *outcome : FailedWith(why, operation));
+      });
       continue;
     }
     log::Info("operation ", entry.operation.id(), " goes on");
@@ -76,11 +81,24 @@ absl::Status Runner::Resume() {
     Launch(std::move(entry), *std::move(verb));
   }
   steps_.ForgetAllBut(going_on);
-  return journal_.Prune().status();
+  PruneJournal();
+  // They have ended before anybody asks; only a full disk does not keep the agent from serving.
+  const auto ended = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return std::all_of(running_.begin(), running_.end(), [&](const auto& one) {
+      return one.second.over || ending.count(one.first) == 0;
+    });
+  };
+  absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithTimeout(absl::Condition(&ended), kEndsWithin);
+  return absl::OkStatus();
 }
 
-absl::Status Runner::ConcludeOfOtherBoot(JournalEntry entry) {
-  absl::StatusOr<std::unique_ptr<verbs::Verb>> verb = factory_(entry.request.subject());
+void Runner::PruneJournal() {
+  const absl::Status pruned = journal_.Prune().status();
+  if (!pruned.ok()) log::Warning("pruning the journal: ", pruned.message());
+}
+
+Outcome Runner::OutcomeOfOtherBoot(absl::StatusOr<std::unique_ptr<verbs::Verb>>& verb) {
   Outcome outcome;
   outcome.state = v1::Operation::INTERRUPTED;
   if (verb.ok() && (*verb)->SurvivesReboot()) {
@@ -91,8 +109,7 @@ absl::Status Runner::ConcludeOfOtherBoot(JournalEntry entry) {
       outcome.changed = true;
     }
   }
-  Conclude(*MakeLive(std::move(entry)), outcome);
-  return absl::OkStatus();
+  return outcome;
 }
 
 absl::Status Runner::CheckRules(const v1::StartOperationRequest& request) {
@@ -156,14 +173,23 @@ std::shared_ptr<LiveOperation> Runner::MakeLive(JournalEntry entry) {
 }
 
 void Runner::Launch(JournalEntry entry, std::unique_ptr<verbs::Verb> verb) {
+  Launch(std::move(entry), [this, verb = std::shared_ptr<verbs::Verb>(std::move(verb))](
+                               LiveOperation& operation) { RunOnThread(operation, *verb); });
+}
+
+void Runner::Launch(JournalEntry entry, std::function<void(LiveOperation&)> work) {
   std::shared_ptr<LiveOperation> operation = MakeLive(std::move(entry));
   absl::MutexLock lock(&mutex_);
   // Accepted, and stopping since: it is in the journal and goes on with the next agent.
   if (stopping_) return;
   Running& running = running_[operation->id()];
   running.operation = operation;
-  running.thread =
-      std::thread([this, operation, verb = std::move(verb)] { RunOnThread(*operation, *verb); });
+  running.thread = std::thread([this, operation, work = std::move(work)] {
+    work(*operation);
+    absl::MutexLock returned_lock(&mutex_);
+    running_[operation->id()].returned = true;
+    pending_ = true;
+  });
 }
 
 void Runner::RunOnThread(LiveOperation& operation, verbs::Verb& verb) {
@@ -185,9 +211,6 @@ void Runner::RunOnThread(LiveOperation& operation, verbs::Verb& verb) {
     run();
   }
   if (outcome) Conclude(operation, *outcome);
-  absl::MutexLock lock(&mutex_);
-  running_[operation.id()].returned = true;
-  pending_ = true;
 }
 
 void Runner::Conclude(LiveOperation& operation, const Outcome& outcome) {
@@ -196,8 +219,7 @@ void Runner::Conclude(LiveOperation& operation, const Outcome& outcome) {
             outcome.state == v1::Operation::FAILED ? ": " : "",
             outcome.state == v1::Operation::FAILED ? outcome.failure.symptom() : "");
   steps_.Forget(operation.id());
-  absl::StatusOr<std::vector<std::string>> pruned = journal_.Prune();
-  if (!pruned.ok()) log::Warning("pruning the journal: ", pruned.status().message());
+  PruneJournal();
   {
     // From here on the task is not busy, so that who hears of the end may look.
     absl::MutexLock lock(&mutex_);

@@ -4,9 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <fstream>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -49,6 +52,7 @@ class RunnerTest : public ::testing::Test {
     };
     runner_ = std::make_unique<Runner>(node_.host(), verbs_.factory(), *journal_, *steps_,
                                        npu_tools_, options);
+    if (before_resume_) before_resume_();
     ASSERT_TRUE(runner_->Resume().ok());
   }
   void StopAgent() {
@@ -101,6 +105,7 @@ class RunnerTest : public ::testing::Test {
   absl::Duration patience_ = absl::Minutes(10);
   absl::Mutex mutex_;
   std::vector<std::string> ended_;
+  std::function<void()> before_resume_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<DurableSteps> steps_;
   std::unique_ptr<Runner> runner_;
@@ -580,6 +585,39 @@ TEST_F(RestartTest, AfterAnotherBootARunningOperationIsInterrupted) {
   EXPECT_EQ(runner_->Get("a")->state(), v1::Operation::INTERRUPTED);
   EXPECT_EQ(verbs_[kTask].applies, 1);
   EXPECT_FALSE(runner_->IsBusy(kTask));
+  OpenGate();  // what this test left running
+}
+
+// As on a disk that is full.
+class NoRoom {
+ public:
+  NoRoom() {
+    was_ = signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit_);
+    const rlimit none = {0, limit_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~NoRoom() {
+    setrlimit(RLIMIT_FSIZE, &limit_);
+    signal(SIGXFSZ, was_);
+  }
+
+ private:
+  rlimit limit_ = {};
+  void (*was_)(int) = nullptr;
+};
+
+TEST_F(RestartTest, AnAgentServesAlsoWhileAnEndCannotBeJournaled) {
+  StartAndWaitForTheSecondStep();
+  StopAgent();
+  node_.CompleteReboot();
+  std::optional<NoRoom> no_room;
+  before_resume_ = [&no_room] { no_room.emplace(); };
+  StartAgent();
+  EXPECT_EQ(runner_->Get("a")->state(), v1::Operation::RUNNING);
+  EXPECT_TRUE(runner_->IsBusy(kTask));
+  no_room.reset();
+  EXPECT_EQ(WaitUntilOver("a").state(), v1::Operation::INTERRUPTED);
   OpenGate();  // what this test left running
 }
 
