@@ -147,7 +147,8 @@ int Join(const JoinOptions& join) {
   if (!joined.ok()) return Report(joined);
   const absl::StatusOr<std::string> name = npufleet::service::JoinedName(join.identity_directory);
   if (!name.ok()) return Report(name.status());
-  std::cout << "joined as " << *name << "; next: systemctl enable --now npufleet-agent\n";
+  std::cout << "joined as " << *name
+            << "; next: systemctl enable npufleet-agent && systemctl restart npufleet-agent\n";
   return 0;
 }
 

@@ -512,9 +512,11 @@ void Validator::Engine() {
           absl::StrCat("needs ray, not \"", engine.distributed_executor_backend(), "\""));
   CheckPositive("spec.engine.startDeadline", engine.start_deadline());
   CheckEnvironment("spec.engine.environment", engine.environment());
-  CheckArguments("spec.engine.extraArgs", engine.extra_args(),
-                 "keep it in a 0600 file on the nodes that a volume shows in the container, and "
-                 "name that file with --config");
+  CheckArguments(
+      "spec.engine.extraArgs", engine.extra_args(),
+      "keep it in a 0600 file on the nodes that a volume shows in the container, and "
+      "name that file with --config; but an API key of the endpoint cannot be: the probe "
+      "and `ctl chat` send none, put a proxy that asks for one in front");
   EngineAndVersion();
 }
 

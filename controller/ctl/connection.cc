@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
+#include "common/tls/certificate_authority.h"
 #include "common/tls/grpc_credentials.h"
 #include "common/tls/identity.h"
 #include "yaml-cpp/yaml.h"
@@ -22,6 +23,8 @@ namespace npufleet::ctl {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr absl::Duration kExpiryNotice = absl::Hours(24 * 30);
 
 // Plaintext is for this machine only.
 bool IsLoopback(const std::string& address) {
@@ -119,7 +122,22 @@ absl::StatusOr<std::string> FindConfig(const std::string& flag) {
                                           "the controller's machine (or name one with --config)"));
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& options) {
+absl::Status CheckLifetime(const Config& config, const tls::Identity& identity, absl::Time now,
+                           std::ostream& warnings) {
+  ASSIGN_OR_RETURN(const tls::CertificateInfo info, tls::ReadCertificate(identity.certificate_pem));
+  if (now + kExpiryNotice < info.not_after) return absl::OkStatus();
+  const std::string what = absl::StrCat(
+      config.certificate, now < info.not_after ? " expires on " : " expired on ",
+      absl::FormatTime("%Y-%m-%d", info.not_after, absl::UTCTimeZone()),
+      "; make another one on the controller's machine: npufleet-controller identity create --role ",
+      info.role, " --name ", info.name, " --out DIR");
+  if (now >= info.not_after) return absl::FailedPreconditionError(what);
+  warnings << "ctl: " << what << "\n" << std::flush;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& options,
+                                                           absl::Time now, std::ostream& warnings) {
   if (!options.insecure_loopback.empty()) {
     if (!IsLoopback(options.insecure_loopback)) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -132,6 +150,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptio
   ASSIGN_OR_RETURN(Config config, ReadConfig(path));
   ASSIGN_OR_RETURN(tls::Identity identity,
                    tls::LoadIdentity(config.ca, config.certificate, config.key));
+  RETURN_IF_ERROR(CheckLifetime(config, identity, now, warnings));
   return grpc::CreateCustomChannel(config.controller, tls::ClientCredentials(identity),
                                    Arguments());
 }
@@ -165,7 +184,8 @@ std::string Explain(const grpc::Status& status, grpc::Channel& channel) {
           "\n  is npufleet-controller.service up, is the address in config.yaml right, "
           "and is this certificate of its CA?");
     case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return "the controller did not answer in time";
+      return "the controller did not answer in time; on its machine `journalctl -u "
+             "npufleet-controller` says more";
     case grpc::StatusCode::PERMISSION_DENIED:
       return absl::StrCat("not allowed: ", status.error_message());
     case grpc::StatusCode::UNIMPLEMENTED:

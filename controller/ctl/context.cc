@@ -9,7 +9,8 @@ namespace npufleet::ctl {
 View Context::Now() const { return {Clock::Real().Now(), absl::LocalTimeZone(), terminal.colour}; }
 
 bool Context::Connect() {
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> opened = OpenChannel(connection);
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> opened =
+      OpenChannel(connection, Clock::Real().Now(), terminal.err);
   if (!opened.ok()) {
     Fail(ExitCode::kUsage, std::string(opened.status().message()));
     return false;

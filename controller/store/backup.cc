@@ -35,8 +35,10 @@ absl::Status ErrorOf(const std::error_code& error, std::string_view what) {
 std::string WayBack(const std::string& database) {
   const std::vector<std::string> backups = ListBackups(database);
   if (backups.empty()) {
-    return "There is no backup: take the file away and make a new fleet with `npufleet-controller "
-           "init`.";
+    return absl::StrCat(
+        "There is no backup. To begin anew: move ", database, "*, ca and identity beside it, and ",
+        "controller.yaml and ctl of /etc/npufleet away, run `npufleet-controller init`, and join "
+        "each node again.");
   }
   return absl::StrCat("The newest backup is ", backups.back(),
                       ": run `npufleet-controller restore ", backups.back(), "`.");
@@ -147,7 +149,10 @@ absl::Status CheckFile(const std::string& path) {
 absl::Status CheckIntegrity(const std::string& database) {
   std::error_code error;
   if (!fs::exists(database, error)) {
-    if (!fs::exists(RestoringPath(database), error)) return absl::OkStatus();
+    if (!fs::exists(RestoringPath(database), error)) {
+      if (ListBackups(database).empty()) return absl::OkStatus();
+      return absl::NotFoundError(absl::StrCat(database, " is gone. ", WayBack(database)));
+    }
     return absl::FailedPreconditionError(
         absl::StrCat("a restore of ", database,
                      " has been cut off: run `npufleet-controller restore BACKUP` again"));

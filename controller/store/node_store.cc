@@ -44,6 +44,8 @@ Node NodeOf(const sqlite::Statement& row) {
 absl::StatusOr<std::unique_ptr<NodeStore>> NodeStore::Open(const std::string& path, bool create) {
   std::error_code error;
   if (!create && !std::filesystem::exists(path, error)) {
+    if (error == std::errc::permission_denied)
+      return absl::PermissionDeniedError(absl::StrCat(path, " is not readable by you: use sudo"));
     return absl::NotFoundError(
         absl::StrCat(path, " is not there: run `npufleet-controller init --address HOST` first"));
   }

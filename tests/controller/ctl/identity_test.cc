@@ -22,12 +22,13 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 tls::Identity IdentityOf(const tls::CertificateAuthority& authority, const std::string& name,
-                         const std::string& role) {
+                         const std::string& role,
+                         absl::Duration lifetime = tls::kCertificateLifetime) {
   tls::Identity identity;
   identity.ca_pem = authority.ca_pem();
   identity.key_pem = tls::GenerateKey().value();
   std::string csr = tls::MakeCsr(identity.key_pem, name, "").value();
-  identity.certificate_pem = authority.Sign(csr, role, name, {"127.0.0.1"}).value();
+  identity.certificate_pem = authority.Sign(csr, role, name, {"127.0.0.1"}, lifetime).value();
   return identity;
 }
 
@@ -64,6 +65,23 @@ class IdentityTest : public ::testing::Test {
 TEST_F(IdentityTest, ACertificateOfTheFleetIsLetIn) {
   EXPECT_EQ(VersionWith(IdentityOf(authority_, "alice", "viewer")), ExitCode::kDone) << err_;
   EXPECT_THAT(out_, HasSubstr("controller  9.9"));
+}
+
+TEST_F(IdentityTest, AnExpiredCertificateSaysWhenAndHowToGetAnother) {
+  EXPECT_EQ(VersionWith(IdentityOf(authority_, "alice", "viewer", absl::Seconds(-1))),
+            ExitCode::kUsage);
+  EXPECT_THAT(err_, HasSubstr("cert.pem expired on "));
+  EXPECT_THAT(err_, HasSubstr("identity create --role viewer --name alice --out "));
+  EXPECT_THAT(controller_.calls(), IsEmpty());
+}
+
+TEST_F(IdentityTest, OneThatWillExpireIsToldOfAndWorks) {
+  EXPECT_EQ(VersionWith(IdentityOf(authority_, "alice", "viewer", absl::Hours(24 * 29))),
+            ExitCode::kDone);
+  EXPECT_THAT(err_, HasSubstr("cert.pem expires on "));
+  EXPECT_EQ(VersionWith(IdentityOf(authority_, "alice", "viewer", absl::Hours(24 * 31))),
+            ExitCode::kDone);
+  EXPECT_EQ(err_, "");
 }
 
 TEST_F(IdentityTest, AForeignCertificateGetsNoByte) {

@@ -112,5 +112,15 @@ TEST_F(BackupTest, ADamagedFileIsNamedWithTheNewestBackup) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("backups/2023-11-14.db"));
 }
 
+TEST_F(BackupTest, AFileThatIsGoneIsNamedWithTheNewestBackup) {
+  for (const int day : {0, 1})
+    ASSERT_TRUE(BackUpDaily(database_, kToday + day * absl::Hours(24)).ok());
+  std::filesystem::remove(database_);
+  const absl::Status status = CheckIntegrity(database_);
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("npufleet-controller restore "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("backups/2023-11-15.db"));
+}
+
 }  // namespace
 }  // namespace npufleet::store
