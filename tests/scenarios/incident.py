@@ -81,7 +81,6 @@ class Incident:
         self.known = {node: {item["id"] for item in items} for node, items in fleet.all_operations().items()}
         self.last_event = max((int(event["id"]) for event in self.events(0)), default=0)
         self.limits = dict(LIMITS)
-        self.excused = {}   # stage: why its Check is none that must answer within the limit
         self.answers = {}   # node: {task: seconds from the node's return to its first answer}
         self.began = time.time()
         self.concluded = False
@@ -160,12 +159,14 @@ class Incident:
                     first.setdefault(task, moment - back)
             busy = {task for task, took in first.items() if any(holds_up(item, task, back, back + took) for item in operations)}
             self.answers[node] = {task: took for task, took in first.items() if task not in busy}
-        answers = [(task, took) for first in self.answers.values() for task, took in first.items() if stage_of(task) not in self.excused]
+        answers = [(task, took) for first in self.answers.values() for task, took in first.items()]
         self.measured.checks = max((took for task, took in answers if stage_of(task) not in DEAR), default=None)
         self.measured.dear = max((took for task, took in answers if stage_of(task) in DEAR and stage_of(task) != "probe"), default=None)
 
     def too_slow(self):
         """What did not hold of the limits, each with what took the time."""
+        if self.measured.first is not None and self.measured.command is None:
+            yield "no Check was answered before the first command"
         for name, limit in self.limits.items():
             took = getattr(self.measured, name)
             if took is None or took < limit:

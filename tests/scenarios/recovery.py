@@ -16,6 +16,7 @@ Exit status 3: this machine cannot boot nodes.
 """
 import argparse
 import json
+import subprocess
 import sys
 import time
 import traceback
@@ -31,7 +32,7 @@ import recovery_processes as processes
 import recovery_program as program
 from incident import said, when
 from lab import save_logs
-from scenario import Checks, Failed, LabFleet, until
+from scenario import Checks, Failed, LabFleet, TREE, until
 
 ROWS = {
     "worker-reboot": nodes.worker_reboot,
@@ -63,12 +64,12 @@ ROWS = {
     "model-changed": artifacts.model_changed,
     "origin-down": artifacts.origin_down,
     "origin-fails": artifacts.origin_fails,
+    "chip-vanishes": chips.chip_vanishes,  # before the worker is rebooted for a chip
     "chip-goes-on": chips.chip_goes_on,
     "chip-restart": chips.chip_restart,
     "chip-reset": chips.chip_reset,
     "chip-reboot": chips.chip_reboot,
     "chip-replace": chips.chip_replace,
-    "chip-vanishes": chips.chip_vanishes,
     "chips-settle": chips.chips_settle,
     "chips-settle-3min": chips.chips_settle_three_minutes,
     "server-flag": changes.server_flag,
@@ -83,8 +84,12 @@ ROWS = {
 SHORT = ("worker-powercut", "head-container", "engine-hangs", "agent-upgraded", "chip-reset", "server-flag")
 LONG = ("cut-2min", "cut-5min", "chips-settle-3min")
 # On real vLLM: each start of it takes a minute.
-REAL = ("worker-reboot", "head-reboot", "engine-hangs", "cut-2min")
+REAL = ("worker-reboot", "head-reboot", "engine-hangs", "rank-dies", "cut-2min")
 QUICK_PROBE = (("    deadline: 2m\n", "    deadline: 5s\n"), ("    period: 1m\n", "    period: 5s\n"))
+
+
+def commit():
+    return subprocess.run(["git", "-C", str(TREE), "describe", "--always", "--dirty"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def calm(fleet):
@@ -100,7 +105,7 @@ def calm(fleet):
 
 
 def row(fleet, checks, name, record):
-    begun = time.monotonic()
+    begun, before = time.monotonic(), {"name": name, "engine": fleet.engine, "commit": commit(), "passed": False}
     try:
         fleet.wait_serving(60)
         incident, expected = ROWS[name](fleet)
@@ -109,13 +114,14 @@ def row(fleet, checks, name, record):
         slow = list(incident.too_slow())
     except (Failed, OSError, KeyError, ValueError) as error:
         checks.not_ok(name, str(error) if isinstance(error, Failed) else traceback.format_exc())
+        record.append(before)
         return calm(fleet)
-    record.append(asdict(measured))
     # A probe is its own Check: only one that has failed is an operation.
     unexpected, missing = set(measured.rerun) - expected, expected - set(measured.rerun) - {"probe@node-a"}
     outside = set(measured.stopped) - expected
     why = "; ".join(text for text in (f"re-run beside it: {sorted(unexpected)}" if unexpected else "", f"not re-run: {sorted(missing)}" if missing else "",
                                       f"stopped beside it: {sorted(outside)}" if outside else "", *slow) if text)
+    record.append({**before, **asdict(measured), "passed": not why})
     checks.that(name, not why, f"{why}\n{said(measured)}", f"{time.monotonic() - begun:.0f} s; {said(measured)}")
 
 

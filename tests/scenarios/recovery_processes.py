@@ -60,7 +60,11 @@ def hang(fleet):
     """The quick engine hangs on command; of real vLLM one rank on the worker stands still, as one does in a collective that never ends."""
     if fleet.engine == "quick":
         return engine_fault(fleet, "hang")
-    return fleet.do(WORKER, "kill", "-STOP", fleet.do(WORKER, "pgrep", "-o", "-f", "^ray::RayWorkerWrapper"))
+    return fleet.do(WORKER, "kill", "-STOP", rank_on_worker(fleet))
+
+
+def rank_on_worker(fleet):
+    return fleet.do(WORKER, "pgrep", "-o", "-f", "^ray::RayWorkerWrapper")
 
 
 def engine_hangs(fleet):
@@ -85,12 +89,15 @@ def engine_hangs(fleet):
 
 
 def rank_dies(fleet):
-    incident = Incident(fleet, "rank dies", "one rank dies, /health says 200").begin(lambda: engine_fault(fleet, "lose-rank"))
-    incident.limits["noticed"] = NOTICED_WITHIN
+    quick = fleet.engine == "quick"
+    incident = Incident(fleet, "rank dies", "one rank dies" if quick else "a rank on the worker is killed")
+    incident.begin(lambda: engine_fault(fleet, "lose-rank") if quick else fleet.do(WORKER, "kill", "-KILL", rank_on_worker(fleet)))
+    incident.limits["noticed"] = NOTICED_WITHIN if quick else 2 * 120
     try:
-        incident.wait_noticed(NOTICED_WITHIN)
+        incident.wait_noticed(incident.limits["noticed"])
     finally:
-        end_fault(fleet)
+        if quick:
+            end_fault(fleet)
     return incident.wait_recovered(), SERVE
 
 

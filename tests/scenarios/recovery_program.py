@@ -199,6 +199,8 @@ def database_corrupt(fleet):
     # Not rounded: half a second later may be after the line was written.
     journal = ("journalctl", "-u", CONTROLLER, "--since", f"@{damaged:.6f}", "-o", "cat", "--no-pager")
     until(lambda: f"restore {backup}" in fleet.do(HEAD, *journal), 30, f"the journal to name {backup}")
+    if fleet.do(HEAD, "systemctl", "is-active", CONTROLLER, check=False) == "active":
+        raise Failed("the controller serves from a damaged store")
     fleet.do(HEAD, "systemctl", "stop", CONTROLLER)
     fleet.do(HEAD, "npufleet-controller", "restore", backup)
     start_controller(fleet)

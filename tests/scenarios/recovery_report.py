@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """docs/recovery.md out of what recovery.py has recorded: recovery_report.py RECORD… [-o docs/recovery.md]
 
-Of each row the median of its rounds. A figure of a peer is that of its own documentation or source (peers.json).
+Of each row the median of the rounds in which it held, and how many those are. A figure of a peer is that of its own documentation or source (peers.json).
 """
 import argparse
 import json
@@ -40,22 +40,27 @@ def cell(text):
 
 
 def measured_table(records, engine):
-    rows = {}
+    rows, commits = {}, set()
     for item in records:
         if item["engine"] == engine:
-            rows.setdefault(item["row"], []).append(item)
+            rows.setdefault(item["name"], []).append(item)
+            commits.add(item["commit"])
+    yield f"At {' '.join(sorted(commits))}.\n"
     peers = {}
     for item in json.loads((HERE / "peers.json").read_text(encoding="utf-8")):
         if "beside" in item:
             peers.setdefault(item["event"], {})[item["peer"]] = f"{item['peer']} {item['beside']}"
     yield "| event | re-run | rounds | noticed | return to last Check | dear ones | Check to command | event to command | serving again | peers, of the like | |"
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
-    for row, rounds in rows.items():
+    for tried in rows.values():
+        rounds = [item for item in tried if item["passed"]]
+        if not rounds:
+            continue
         last = rounds[-1]
         figures = [seconds(median(rounds, name)) for name in ("noticed", "checks", "dear", "command", "first", "serving")]
-        event, named = LIKE.get(row, ("", ()))
+        event, named = LIKE.get(last["row"], ("", ()))
         beside = "; ".join(text for peer, text in peers.get(event, {}).items() if not named or peer in named)
-        yield "| " + " | ".join([cell(last["event"]), " ".join(last["rerun"]) or "nothing", str(len(rounds)), *figures, cell(beside), cell(last["remark"])]) + " |"
+        yield "| " + " | ".join([cell(last["event"]), " ".join(last["rerun"]) or "nothing", str(len(rounds)) if len(rounds) == len(tried) else f"{len(rounds)} of {len(tried)} held", *figures, cell(beside), cell(last["remark"])]) + " |"
 
 
 def peers_table():
