@@ -280,6 +280,13 @@ void Evaluation::ConsiderApply(int i) {
           i, absl::StrCat("waiting: ", other.plan.id, " of the former revision is stopped first"));
     }
   }
+  // What is starting reads what it stands on: weights that are replaced under it would be loaded in
+  // part. What has started has done so.
+  for (const int above : task.dependents) {
+    const Task& starting = state_.tasks[above];
+    if (starting.operation && starting.operation->action == Action::kApply)
+      return Block(i, absl::StrCat("waiting: ", starting.plan.id, " is being started on it"));
+  }
   if (task.plan.disturbs && !ClearAbove(i)) return;
   if (!AcquireLocks(task)) {
     state_.blocked.insert(i);

@@ -61,7 +61,7 @@ struct RetryLimits {
   // So many failures with one signature within the window stop the task, whatever came between.
   int same_signature = 3;
   absl::Duration signature_window = absl::Minutes(30);
-  // So often within an hour a task that died by itself is started again.
+  // So often within an hour a task that died by itself, or hangs, is started again.
   int recoveries_per_hour = 10;
   std::map<std::string, StageLimits> stages;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "controller/core/evaluation.h"
 #include "controller/core/retry_policy.h"
@@ -41,9 +42,12 @@ class Stepper {
   }
 
  private:
+  // Empty: it says of nothing in particular what happened, as when an operator asks for something.
   static std::string Told(const Note& note) {
     const std::string& subject = note.task.empty() ? note.node : note.task;
-    return subject.empty() ? note.message : absl::StrCat(subject, ": ", note.message);
+    if (subject.empty()) return "";
+    return absl::StrCat(absl::StartsWith(note.message, subject) ? "" : absl::StrCat(subject, ": "),
+                        note.message);
   }
 
   // --- What an operator asks for ---------------------------------------------------------------
@@ -643,7 +647,7 @@ class Stepper {
     }
     for (const int i : redone) {
       const Task& running = state_.tasks[i];
-      if (!running.alive) continue;
+      if (!running.alive || running.redo) continue;  // that is ordered, and counted, already
       why = RefuseRecovery({.signature = task.failure->signature,
                             .start_took = running.apply_took,
                             .past = running.past,
@@ -659,7 +663,7 @@ class Stepper {
 
   void Redo(Task& task, const Failure& failure) {
     // A recovery of what runs, as a death of it is.
-    if (task.alive) {
+    if (task.alive && !task.redo) {
       Remember({.time = now_,
                 .failure_class = failure.failure_class,
                 .signature = failure.signature,

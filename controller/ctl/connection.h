@@ -38,8 +38,8 @@ struct ConnectionOptions {
 };
 
 // Opens nothing yet: gRPC connects with the first call. InvalidArgument or NotFound: the
-// configuration; FailedPrecondition: the certificate has expired. One that will within 30 days is
-// told to `warnings`: nobody renews a person's certificate but the person.
+// configuration. A certificate that has expired or will within 30 days is told to `warnings`:
+// nobody renews a person's certificate but the person.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& options,
                                                            absl::Time now, std::ostream& warnings);
 

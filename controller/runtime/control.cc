@@ -56,15 +56,26 @@ absl::Status MayLeave(const core::State& state, const std::string& node) {
 
 absl::StatusOr<v1::Rollout> Runtime::GetRollout(const std::string& name) {
   absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(const Rollout* rollout, Find(name));
+  return ViewOf(*rollout);
+}
+
+absl::StatusOr<Runtime::Rollout*> Runtime::Find(const std::string& name) {
   auto found = rollouts_.find(name);
-  if (found == rollouts_.end()) {
-    std::vector<std::string> names;
-    for (const auto& [known, rollout] : rollouts_) names.push_back(known);
-    return absl::NotFoundError(
-        absl::StrCat("no rollout \"", name, "\"; there ",
-                     names.empty() ? "is none" : absl::StrCat("is ", absl::StrJoin(names, ", "))));
-  }
-  return ViewOf(found->second);
+  if (found != rollouts_.end()) return &found->second;
+  std::vector<std::string> names;
+  for (const auto& [known, rollout] : rollouts_) names.push_back(known);
+  return absl::NotFoundError(
+      absl::StrCat("no rollout \"", name, "\"; there ",
+                   names.empty() ? "is none" : absl::StrCat("is ", absl::StrJoin(names, ", "))));
+}
+
+absl::Status Runtime::NoNode(const std::string& name) const {
+  std::vector<std::string> names;
+  for (const auto& [known, agent] : agents_) names.push_back(known);
+  return absl::NotFoundError(absl::StrCat(
+      "no node \"", name, "\"; ",
+      names.empty() ? "none has joined" : absl::StrCat("known are ", absl::StrJoin(names, ", "))));
 }
 
 v1::Rollout Runtime::ViewOf(const Rollout& rollout) {
@@ -304,15 +315,16 @@ absl::StatusOr<v1::ApplyDeploymentReply> Runtime::Apply(const v1::Deployment& de
 
 absl::StatusOr<v1::Rollout> Runtime::Delete(const std::string& name, const std::string& author) {
   RETURN_IF_ERROR(GetRollout(name).status());
-  RETURN_IF_ERROR(Call([this, &name, &author] {
+  RETURN_IF_ERROR(Call([this, &name, &author]() -> absl::Status {
     store::NewRevision revision;
     v1::Deployment former;
     {
       absl::MutexLock lock(&mutex_);
-      revision.revision = rollouts_.at(name).state.revision + 1;
+      ASSIGN_OR_RETURN(Rollout * rollout, Find(name));
+      revision.revision = rollout->state.revision + 1;
       revision.deployment.mutable_metadata()->set_name(name);
       revision.author = author;
-      former = std::exchange(rollouts_.at(name).details.deployment, revision.deployment);
+      former = std::exchange(rollout->details.deployment, revision.deployment);
     }
     core::SpecApplied empty;
     empty.graph.revision = revision.revision;
@@ -397,7 +409,8 @@ absl::StatusOr<v1::Rollout> Runtime::Undo(const v1::ControlRolloutRequest& reque
     uint64_t newest;
     {
       absl::MutexLock lock(&mutex_);
-      newest = rollouts_.at(request.name()).state.revision;
+      ASSIGN_OR_RETURN(const Rollout* rollout, Find(request.name()));
+      newest = rollout->state.revision;
     }
     ASSIGN_OR_RETURN(const v1::Deployment former,
                      FormerSpec(request.name(), newest, request.to_revision()));
@@ -461,8 +474,7 @@ absl::StatusOr<v1::NodeStatus> Runtime::RebootNode(const std::string& name,
   std::string rollout;
   {
     absl::MutexLock lock(&mutex_);
-    if (agents_.count(name) == 0)
-      return absl::NotFoundError(absl::StrCat("no node \"", name, "\""));
+    if (agents_.count(name) == 0) return NoNode(name);
     rollout = RolloutOn(name);
   }
   if (rollout.empty()) {
@@ -473,7 +485,9 @@ absl::StatusOr<v1::NodeStatus> Runtime::RebootNode(const std::string& name,
     return Handle(rollout, {options_.clock->Now(), core::RebootRequested{name}});
   }));
   absl::MutexLock lock(&mutex_);
-  return StatusOf(name, agents_.at(name));
+  const auto agent = agents_.find(name);
+  if (agent == agents_.end()) return NoNode(name);
+  return StatusOf(name, agent->second);
 }
 
 absl::StatusOr<v1::NodeStatus> Runtime::RemoveNode(const std::string& name) {
@@ -484,8 +498,7 @@ absl::StatusOr<v1::NodeStatus> Runtime::RemoveNode(const std::string& name) {
     {
       absl::MutexLock lock(&mutex_);
       auto agent = agents_.find(name);
-      if (agent == agents_.end())
-        return absl::NotFoundError(absl::StrCat("no node \"", name, "\""));
+      if (agent == agents_.end()) return NoNode(name);
       if (const std::string rollout = RolloutOn(name); !rollout.empty()) {
         RETURN_IF_ERROR(MayLeave(rollouts_.at(rollout).state, name));
         leaves = rollout;

@@ -123,6 +123,9 @@ class Runtime : public View, public Control {
       ABSL_LOCKS_EXCLUDED(mutex_);
   void OnProgress(const std::string& operation, const v1::Progress& progress);  // any thread
   std::string RolloutOn(const std::string& node) ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // NotFound names those that there are.
+  absl::StatusOr<Rollout*> Find(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status NoNode(const std::string& name) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<fleet::AgentClient> ClientOf(const std::string& node) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // --- Operators (control.cc) ---

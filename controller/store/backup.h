@@ -50,8 +50,8 @@ class DailyBackups {
 };
 
 // CheckFile(), of the database of a controller that is to start. DataLoss also says which backup is
-// the newest and how to restore it; FailedPrecondition that a restore has been cut off. OK for a
-// file that is not there.
+// the newest and how to restore it; NotFound the same of a file that is gone; FailedPrecondition
+// that a restore has been cut off. OK when there are neither a file nor backups.
 absl::Status CheckIntegrity(const std::string& database);
 
 // The store that a restore makes. When that is cut off, this may be there without a database.

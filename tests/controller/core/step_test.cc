@@ -371,6 +371,55 @@ TEST_F(StepTest, AServerThatHangsAgainAndAgainIsNotStartedForEver) {
   EXPECT_THAT(Started(), ElementsAre("serve@a"));
 }
 
+// The agent goes on to look by itself while the server is started again.
+TEST_F(StepTest, OneHangIsOneRecoveryHoweverOftenItIsSeen) {
+  Serve();
+  for (int look = 1; look <= 5; ++look)
+    Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), Hung("RUN-04")});
+  SeeBelowProbe(1);
+  Tell(Observed{"probe@a", StampOf(state_, Of("probe@a")), Hung("")});
+  EXPECT_EQ(Of("serve@a").past.size(), 1);
+  EXPECT_TRUE(Of("serve@a").operation.has_value());
+}
+
+TEST_F(StepTest, AnIncidentSaysWhatHappened) {
+  Serve();
+  Die("serve@a", std::nullopt);
+  EXPECT_THAT(Noted("Incident"), ElementsAre("serve@a: no process"));
+  See("container@a", Sight::kPresent, "c1");
+  Succeed("serve@a", "s2");
+  See("probe@a", Sight::kPresent, "tokens");
+  Tell(RestartRequested{.stage = "serve"});
+  EXPECT_THAT(Noted("Incident"), ElementsAre(testing::StartsWith("serve@a: ")));
+}
+
+TEST_F(StepTest, WhatIsBeingStartedKeepsWhatItReads) {
+  Graph graph = SmallGraph();
+  graph.tasks.push_back(
+      {.id = "model@a", .stage = "model", .node = "a", .want = "m1", .prepares = true});
+  graph.tasks[3].needs.push_back("model@a");
+  const auto see_the_rest = [this] {
+    See("driver@a", Sight::kPresent, "25.0");
+    See("image@a", Sight::kPresent, "sha256:1");
+    See("container@a", Sight::kPresent, "c1");
+  };
+  Tell(SpecApplied{graph});
+  Tell(NodeConnected{"a", "boot-1"});
+  See("model@a", Sight::kPresent, "weights-1");
+  see_the_rest();
+  See("serve@a", Sight::kAbsent);
+  ASSERT_THAT(Started(), ElementsAre("serve@a"));
+  graph.revision = 2;
+  graph.tasks.back().want = "m2";
+  Tell(SpecApplied{graph});
+  See("model@a", Sight::kAbsent, "", "another version");
+  see_the_rest();
+  EXPECT_THAT(Started(), IsEmpty());
+  EXPECT_THAT(Of("model@a").reason, HasSubstr("serve@a is being started on it"));
+  Succeed("serve@a", "s1");
+  EXPECT_THAT(Started(), ElementsAre("model@a"));
+}
+
 TEST_F(StepTest, WithoutASignatureItIsStartedSoOftenAnHour) {
   Serve();
   int starts = 0;

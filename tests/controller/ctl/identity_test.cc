@@ -69,7 +69,7 @@ TEST_F(IdentityTest, ACertificateOfTheFleetIsLetIn) {
 
 TEST_F(IdentityTest, AnExpiredCertificateSaysWhenAndHowToGetAnother) {
   EXPECT_EQ(VersionWith(IdentityOf(authority_, "alice", "viewer", absl::Seconds(-1))),
-            ExitCode::kUsage);
+            ExitCode::kUnreachable);
   EXPECT_THAT(err_, HasSubstr("cert.pem expired on "));
   EXPECT_THAT(err_, HasSubstr("identity create --role viewer --name alice --out "));
   EXPECT_THAT(controller_.calls(), IsEmpty());
