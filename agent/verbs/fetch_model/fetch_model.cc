@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/verbs/fetch_model/fetch_model.h"
 
+#include <atomic>
 #include <map>
+#include <optional>
+#include <tuple>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
@@ -39,6 +42,43 @@ std::string SourceName(const v1::Model::Source& source) {
   return source.obs();
 }
 
+// What files were found to hold, by path, size and the time of the last change. Kept in the
+// process: each stream of the controller has Checks of its own, and a model is hundreds of
+// gigabytes. One file is read at a time, so that no two of them read the same one. Threadsafe.
+class KnownDigests {
+ public:
+  static KnownDigests& Instance() {
+    static KnownDigests* instance = new KnownDigests;
+    return *instance;
+  }
+
+  absl::StatusOr<std::string> Of(host::Host& host, const std::string& path,
+                                 const host::FileInfo& info) {
+    const Key key = {path, info.size_bytes, absl::ToUnixNanos(info.modified)};
+    if (std::optional<std::string> known = Find(key)) return *known;
+    absl::MutexLock reading(&reading_);
+    if (std::optional<std::string> known = Find(key)) return *known;
+    ASSIGN_OR_RETURN(const std::string digest, host.filesystem->Sha256(path));
+    absl::MutexLock lock(&mutex_);
+    digests_[key] = digest;
+    return digest;
+  }
+
+ private:
+  using Key = std::tuple<std::string, uint64_t, int64_t>;
+
+  std::optional<std::string> Find(const Key& key) {
+    absl::MutexLock lock(&mutex_);
+    const auto known = digests_.find(key);
+    if (known == digests_.end()) return std::nullopt;
+    return known->second;
+  }
+
+  absl::Mutex reading_;
+  absl::Mutex mutex_;
+  std::map<Key, std::string> digests_ ABSL_GUARDED_BY(mutex_);
+};
+
 class FetchModel : public Verb {
  public:
   FetchModel(const v1::FetchModel& fetch, host::Host& host) : fetch_(fetch), host_(host) {}
@@ -67,6 +107,8 @@ class FetchModel : public Verb {
     facts["source"] = manifest->source;
     return observation;
   }
+
+  void AbandonCheck() override { abandoned_ = true; }
 
   absl::Status Apply(Execution& execution) override {
     SourceAttempts attempts(execution);
@@ -105,6 +147,7 @@ class FetchModel : public Verb {
   absl::StatusOr<std::vector<std::string>> Differences(const artifacts::Manifest& manifest) {
     std::vector<std::string> differences;
     for (const artifacts::ManifestFile& file : manifest.files) {
+      if (abandoned_) return absl::CancelledError("nobody waits for it");
       absl::StatusOr<std::string> difference = Difference(file);
       if (absl::IsNotFound(difference.status())) difference = "missing";
       RETURN_IF_ERROR(difference.status());
@@ -122,23 +165,9 @@ class FetchModel : public Verb {
     if (info.size_bytes != file.size_bytes) {
       return absl::StrCat(info.size_bytes, " bytes instead of ", file.size_bytes);
     }
-    const int64_t modified_ns = absl::ToUnixNanos(info.modified);
-    if (modified_ns == file.modified_ns) return "";
-    ASSIGN_OR_RETURN(const std::string digest, DigestOf(path, modified_ns));
+    if (absl::ToUnixNanos(info.modified) == file.modified_ns) return "";
+    ASSIGN_OR_RETURN(const std::string digest, KnownDigests::Instance().Of(host_, path, info));
     return digest == file.sha256 ? "" : "other content";
-  }
-
-  // Reads the file once for each time of its last change.
-  absl::StatusOr<std::string> DigestOf(const std::string& path, int64_t modified_ns) {
-    {
-      absl::MutexLock lock(&mutex_);
-      const auto known = digests_.find({path, modified_ns});
-      if (known != digests_.end()) return known->second;
-    }
-    ASSIGN_OR_RETURN(const std::string digest, host_.filesystem->Sha256(path));
-    absl::MutexLock lock(&mutex_);
-    digests_[{path, modified_ns}] = digest;
-    return digest;
   }
 
   absl::Status Bring(const v1::Model::Source& source, const std::string& name,
@@ -215,8 +244,7 @@ class FetchModel : public Verb {
 
   const v1::FetchModel fetch_;
   host::Host& host_;
-  absl::Mutex mutex_;
-  std::map<std::pair<std::string, int64_t>, std::string> digests_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<bool> abandoned_ = false;
 };
 
 }  // namespace

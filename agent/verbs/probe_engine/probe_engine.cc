@@ -41,7 +41,8 @@ class Wait {
   // Asked over and over while the completion is outstanding.
   bool IsOver() {
     const absl::Duration now = clock_.Elapsed();
-    if (now - looked_ >= limit_ / kLooksPerLimit) Look(now);
+    // Before it is called busy it is looked at once more: the last look may be almost one old.
+    if (now - looked_ >= limit_ / kLooksPerLimit || (grows_ && now - start_ >= limit_)) Look(now);
     over_ = now - progress_ >= limit_ || (grows_ && now - start_ >= limit_);
     return over_;
   }

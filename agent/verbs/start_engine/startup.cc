@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/host/line_splitter.h"
+#include "agent/verbs/container_exec.h"
 #include "agent/verbs/kernel_log.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/start_engine/engine_log.h"
@@ -49,7 +50,7 @@ class Startup {
       if (is_alive) FollowCut(*server);
       const absl::Duration now = host_.clock->Elapsed();
       if (!is_alive && (was_alive || now - start > kFirstSight)) {
-        RETURN_IF_ERROR(ReadLog());
+        ReadLastWords();
         return Lost("vllm serve ended");
       }
       if (faults_.IsFatal()) return LostRank();
@@ -72,8 +73,8 @@ class Startup {
   }
 
   absl::Status MayStayUnseen(const absl::Status& why) {
-    // The container is gone, or does not run.
-    if (absl::IsNotFound(why) || absl::IsAlreadyExists(why)) return why;
+    const absl::StatusOr<bool> runs = ContainerRuns(host_, want_.container);
+    if (runs.ok() && !*runs) return why;
     const absl::Duration now = host_.clock->Elapsed();
     if (!unseen_since_.has_value()) {
       unseen_since_ = now;
@@ -97,6 +98,9 @@ class Startup {
     return absl::OkStatus();
   }
 
+  // What is known of the end is worth more than why its rest cannot be read.
+  void ReadLastWords() { ReadLog().IgnoreError(); }
+
   // A log that is shorter than what was read of it has been emptied, and is read from its start.
   void FollowCut(int server) {
     if (EngineLogSize(host_, server).value_or(offset_) < offset_) offset_ = 0;
@@ -115,7 +119,7 @@ class Startup {
     const absl::Duration end = host_.clock->Elapsed() + kLastWords;
     while (host_.clock->Elapsed() < end && !execution_.IsCancelled()) {
       host_.clock->Sleep(kPeriod);
-      RETURN_IF_ERROR(ReadLog());
+      ReadLastWords();
     }
     return Lost("a rank has failed");
   }

@@ -81,6 +81,23 @@ TEST_F(LocalModelTest, ADoubtfulTimeIsSettledByReading) {
   EXPECT_THAT(Make()->Check().reason(), HasSubstr("other content"));
 }
 
+// Each stream of the controller has a Check of its own.
+TEST_F(LocalModelTest, WhatWasReadOnceIsNotReadForEachReconnect) {
+  PutModel();
+  ASSERT_TRUE(Make()->Apply(execution_).ok());
+  artifacts::Manifest manifest = artifacts::ReadManifest(node_.files(), kPath).value();
+  for (artifacts::ManifestFile& file : manifest.files) file.modified_ns -= 1000000000;
+  ASSERT_TRUE(artifacts::WriteManifest(node_.files(), kPath, manifest).ok());
+  ASSERT_EQ(Make()->Check().state(), v1::Observation::PRESENT);
+  // Read again, it would be other content.
+  const std::string path =
+      node_.files().Real(absl::StrCat(kPath, "/model-00001-of-00001.safetensors"));
+  const auto written = std::filesystem::last_write_time(path);
+  Put("model-00001-of-00001.safetensors", "weightz");
+  std::filesystem::last_write_time(path, written);
+  EXPECT_EQ(Make()->Check().state(), v1::Observation::PRESENT);
+}
+
 TEST_F(LocalModelTest, AFileThatCannotBeLookedAtIsUnknown) {
   PutModel();
   ASSERT_TRUE(Make()->Apply(execution_).ok());

@@ -335,7 +335,8 @@ TEST_F(StartEngineTest, ASilentServerIsGivenUp) {
 TEST_F(StartEngineTest, AServerThatLoadsIsNotEndedForADaemonThatDoesNotAnswerForAWhile) {
   for (const absl::Status& answer :
        {absl::DeadlineExceededError("no complete answer within 1m"),
-        absl::FailedPreconditionError("docker answered 500"), absl::UnavailableError("refused")}) {
+        absl::FailedPreconditionError("docker answered 500"), absl::UnavailableError("refused"),
+        absl::NotFoundError("No such exec instance")}) {
     daemon_ = answer;
     daemon_back_ = node_.clock().Elapsed() + absl::Seconds(100);
     const absl::Status applied = Make()->Apply(execution_);
@@ -354,8 +355,9 @@ TEST_F(StartEngineTest, OneThatCannotBeSeenForLongIsTriedAgain) {
 }
 
 TEST_F(StartEngineTest, AContainerThatIsGoneIsNotWaitedFor) {
-  daemon_ = absl::NotFoundError("No such container");
-  daemon_back_ = absl::InfiniteDuration();
+  after_log_ = [this] {
+    EXPECT_TRUE(node_.docker().StopContainer(kContainer, absl::ZeroDuration()).ok());
+  };
   const absl::Duration began = node_.clock().Elapsed();
   EXPECT_FALSE(Make()->Apply(execution_).ok());
   EXPECT_LT(node_.clock().Elapsed() - began, absl::Minutes(1));
