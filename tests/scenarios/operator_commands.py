@@ -15,6 +15,7 @@ def operator_commands(fleet, checks):
     commands(fleet, checks)
     undo(fleet, checks)
     pause_and_resume(fleet, checks)
+    cancel_and_resume(fleet, checks)
     restart_from(fleet, checks)
     a_node_that_is_gone(fleet, checks)
     fleet_commands(fleet, checks)
@@ -101,6 +102,42 @@ def pause_and_resume(fleet, checks):
         return f"{sum(ran.values())} operations in all, each once"
     if checks.run("resume goes on from there, and does nothing twice", resume):
         completions(fleet, checks, "tokens come after resume")
+
+
+def cancel_and_resume(fleet, checks):
+    """While a server is being started: that start ends, nothing is begun, and resume starts it once more."""
+    known = fleet.all_operations()
+
+    def starts():
+        return [item for item in fleet.all_operations()["node-a"][len(known["node-a"]):] if item["task"] == "serve@node-a" and item["action"] == "APPLY"]
+
+    def cancel():
+        fleet.apply(fleet.spec().replace("    blockSize: 128", "    blockSize: 64", 1))
+        until(lambda: any(item["state"] == "RUNNING" for item in starts()), 60, "the new server to be started", period=0.01)
+        fleet.ctl("rollout", "cancel", NAME, check=0)
+        until(lambda: all(item["state"] in FINAL for items in fleet.all_operations().values() for item in items), 60, "what is under way to end")
+        before = new_operations(fleet, known)
+        time.sleep(3)  # time in which it would start something
+        if (after := new_operations(fleet, known)) != before:
+            raise Failed(f"started although it is cancelled: {after[len(before):]}")
+        if (phase := fleet.rollout()["phase"]) != "CANCELLED":
+            raise Failed(f"status says {phase}")
+        if (states := [item["state"] for item in starts()]) != ["CANCELLED"]:
+            raise Failed(f"the start ended as {states}")
+        if set(before) - {("serve@node-a", "APPLY"), ("serve@node-a", "STOP")}:
+            raise Failed(f"done beside it: {before}")
+        return f"{', '.join(f'{action.lower()} of {task}' for task, action in before)}"
+    checks.run("a cancel while a server is being started ends that start, and starts nothing", cancel)
+
+    def resume():
+        fleet.ctl("rollout", "resume", NAME, "--wait", "--timeout", "120s", timeout=150, check=0)
+        fleet.wait_serving(60)
+        if (states := [item["state"] for item in starts()]) != ["CANCELLED", "SUCCEEDED"]:
+            raise Failed(f"the starts ended as {states}")
+        return ""
+    if checks.run("resume starts it once more", resume):
+        completions(fleet, checks, "tokens come after cancel and resume")
+    fleet.ctl("rollout", "undo", NAME, "--wait", "--timeout", "120s", timeout=150, check=0)
 
 
 def restart_from(fleet, checks):

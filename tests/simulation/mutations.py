@@ -61,6 +61,8 @@ MUTATIONS = [
      "  const bool seen_here = !stamp.empty() && task.seen_stamp == stamp;", "  const bool seen_here = !stamp.empty() && !task.seen_stamp.empty();"),
     ("what answers is taken down for a change that cannot be", "evaluation.cc",
      "    if (drifted || (!task.current && CannotBeDone(task))) return &task;", "    if (drifted) return &task;"),
+    ("what a server loads is replaced under it", "evaluation.cc",
+     "    if (starting.operation && starting.operation->action == Action::kApply)\n      return Block", "    if (false)\n      return Block"),
     ("a node that is added ends what answers without it", "evaluation.cc",
      "        if (!StandsOn(state_.tasks[j], task) || !seen.insert(j).second) continue;", "        if (!seen.insert(j).second) continue;"),
 ]
