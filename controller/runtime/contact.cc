@@ -8,13 +8,14 @@
 namespace npufleet::runtime {
 namespace {
 
-std::string Age(absl::Time since, absl::Time now) {
-  return absl::FormatDuration(absl::Trunc(now - since, absl::Seconds(1)));
+std::string Ago(absl::Time since, absl::Time now) {
+  if (now - since < absl::Seconds(1)) return "a moment ago";
+  return absl::StrCat(absl::FormatDuration(absl::Trunc(now - since, absl::Seconds(1))), " ago");
 }
 
 // What an announced reboot, ours or its own, explains.
 std::string Rebooting(const core::Node& node, absl::Time now) {
-  return absl::StrCat("was told to reboot ", Age(node.reboot_since, now), " ago",
+  return absl::StrCat("was told to reboot ", Ago(node.reboot_since, now),
                       node.reboot_reason.empty() ? "" : absl::StrCat(" (", node.reboot_reason, ")"),
                       "; another boot id ends it");
 }
@@ -57,7 +58,7 @@ v1::RolloutNode NodeOf(const std::string& name, const Contact& contact, const co
                                      : ""));
     return view;
   }
-  const std::string lost = absl::StrCat("lost ", Age(contact.since, now), " ago: ", contact.reason);
+  const std::string lost = absl::StrCat("lost ", Ago(contact.since, now), ": ", contact.reason);
   if (refused) {
     view.set_reach(v1::AGENT_DOWN);
     view.set_reason(absl::StrCat(
