@@ -85,7 +85,10 @@ absl::Status SaveNotes(sqlite::Database& database, const core::State& state,
                         .BindText(6, note.message)
                         .Run());
   }
-  return absl::OkStatus();
+  ASSIGN_OR_RETURN(
+      sqlite::Statement forget,
+      database.Prepare("DELETE FROM events WHERE id <= (SELECT MAX(id) FROM events) - ?"));
+  return forget.BindInt(1, kKeptEvents).Run();
 }
 
 absl::Status MarkServed(sqlite::Database& database, const core::State& state) {

@@ -30,6 +30,9 @@ struct NewRevision {
   v1::Deployment deployment;  // with defaults resolved
 };
 
+// Of all rollouts together, the newest. A node that comes and goes all day makes thousands.
+inline constexpr int64_t kKeptEvents = 100'000;
+
 class RolloutStore {
  public:
   // Opens the database file that `npufleet-controller init` made, and migrates it. A backup of an

@@ -96,6 +96,23 @@ TEST_F(RolloutStoreTest, HistoryIsReadByPages) {
   EXPECT_EQ(second->events(0).message(), "2");
 }
 
+TEST_F(RolloutStoreTest, OnlyTheNewestEventsAreKept) {
+  auto store = RolloutStore::Open(path_);
+  ASSERT_TRUE(store.ok()) << store.status();
+  core::StepResult flapping;
+  flapping.notes.assign(kKeptEvents, {"NodeConnected", "", "a", "a is connected again"});
+  ASSERT_TRUE((*store)->Commit(state_, flapping, now_, nullptr).ok());
+  core::StepResult newest;
+  newest.notes = {{"NodeLost", "", "a", "no sign of life"}, {"Incident", "", "", "a"}};
+  ASSERT_TRUE((*store)->Commit(state_, newest, now_, nullptr).ok());
+  v1::ListEventsRequest request;
+  request.set_rollout("qwen");
+  request.set_page_size(1);
+  EXPECT_EQ((*store)->ListEvents(request)->events(0).id(), 3u);
+  request.set_after(kKeptEvents);
+  EXPECT_EQ((*store)->ListEvents(request)->events(0).kind(), "NodeLost");
+}
+
 TEST_F(RolloutStoreTest, EventsOfARolloutThatNeverWasAreNotFound) {
   auto store = RolloutStore::Open(path_);
   ASSERT_TRUE(store.ok());
