@@ -327,9 +327,11 @@ void Agents::Begin(const std::string& node, const Asked& asked) {
     refused.operation = operation;
     refused.result = Result::kRefused;
     refused.failure.symptom = why;
-    Send(node, false, absl::StrCat("refused ", StageOf(start.task)),
-         [this, refused] { listener_.Ended(refused, false); });
-    agent.asked.erase(operation);  // and with it `start`
+    // What is cut off on the way is asked for again.
+    Send(node, false, absl::StrCat("refused ", StageOf(start.task)), [this, node, refused] {
+      agents_.at(node).asked.erase(refused.operation);
+      listener_.Ended(refused, false);
+    });
   };
   auto known = agent.journal.find(operation);
   if (known != agent.journal.end()) {
