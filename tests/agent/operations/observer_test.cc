@@ -70,9 +70,10 @@ TEST_F(ObserverTest, WhatNobodyWaitsForHoldsNoOthersUp) {
   int under_way = 0, abandoned = 0;
   FakeScript& script = verbs_[slow[0].task()];
   script.check = [&] {
-    const auto ended = [&] { return abandoned >= under_way; };
     absl::MutexLock lock(&mutex);
-    ++under_way;
+    // Its own number: the next one may begin before this one has seen that it is abandoned.
+    const int mine = ++under_way;
+    const auto ended = [&abandoned, mine] { return abandoned >= mine; };
     mutex.Await(absl::Condition(&ended));
     return Present("tokens");
   };
