@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "absl/synchronization/notification.h"
 #include "tests/agent/operations/fake_verb.h"
 #include "tests/fakes/fake_host.h"
@@ -66,26 +68,30 @@ TEST_F(ObserverTest, ChecksThatWaitForDockerdHoldNoOthersUp) {
 TEST_F(ObserverTest, WhatNobodyWaitsForHoldsNoOthersUp) {
   const std::vector<v1::Subject> slow = Subjects("probe", 1);
   const std::vector<v1::Subject> others = Subjects("model", 4);
-  absl::Mutex mutex;
-  int under_way = 0, abandoned = 0;
+  struct Probes {
+    absl::Mutex mutex;
+    int under_way = 0;
+    int abandoned = 0;
+  };
+  const auto probes = std::make_shared<Probes>();  // the last Check may end after this test
   FakeScript& script = verbs_[slow[0].task()];
-  script.check = [&] {
-    absl::MutexLock lock(&mutex);
+  script.check = [probes] {
+    absl::MutexLock lock(&probes->mutex);
     // Its own number: the next one may begin before this one has seen that it is abandoned.
-    const int mine = ++under_way;
-    const auto ended = [&abandoned, mine] { return abandoned >= mine; };
-    mutex.Await(absl::Condition(&ended));
+    const int mine = ++probes->under_way;
+    const auto ended = [&] { return probes->abandoned >= mine; };
+    probes->mutex.Await(absl::Condition(&ended));
     return Present("tokens");
   };
-  script.abandon = [&] {
-    absl::MutexLock lock(&mutex);
-    ++abandoned;
+  script.abandon = [probes] {
+    absl::MutexLock lock(&probes->mutex);
+    ++probes->abandoned;
   };
   for (int i = 1; i <= 10; ++i) {
     view_->Check(slow);
-    const auto begun = [&] { return under_way == i; };
-    absl::MutexLock lock(&mutex);
-    mutex.Await(absl::Condition(&begun));
+    const auto begun = [&] { return probes->under_way == i; };
+    absl::MutexLock lock(&probes->mutex);
+    probes->mutex.Await(absl::Condition(&begun));
   }
   view_->Check(others);
   EXPECT_TRUE(AwaitAnswers(others));
