@@ -166,27 +166,32 @@ v1::Operation LiveOperation::Snapshot() const {
   return entry_.operation;
 }
 
-bool LiveOperation::Finish(const Outcome& outcome) {
-  const google::protobuf::Timestamp end = ToTimestamp(clock_.Now());
-  while (true) {
-    absl::Status written = WriteChange(
-        [&](JournalEntry& entry) {
-          entry.operation.set_state(outcome.state);
-          *entry.operation.mutable_end_time() = end;
-          if (outcome.state == v1::Operation::SUCCEEDED) {
-            *entry.operation.mutable_observation() = outcome.observation;
-            entry.operation.set_changed(outcome.changed);
-          } else if (outcome.state == v1::Operation::FAILED) {
-            *entry.operation.mutable_failure() = outcome.failure;
-          }
-          MakeValidUtf8(entry.operation);
-        },
-        true);
-    if (written.ok()) return true;
+bool LiveOperation::TryToFinish(const Outcome& outcome, absl::Time end) {
+  const absl::Status written = WriteChange(
+      [&](JournalEntry& entry) {
+        entry.operation.set_state(outcome.state);
+        *entry.operation.mutable_end_time() = ToTimestamp(end);
+        if (outcome.state == v1::Operation::SUCCEEDED) {
+          *entry.operation.mutable_observation() = outcome.observation;
+          entry.operation.set_changed(outcome.changed);
+        } else if (outcome.state == v1::Operation::FAILED) {
+          *entry.operation.mutable_failure() = outcome.failure;
+        }
+        MakeValidUtf8(entry.operation);
+      },
+      true);
+  if (!written.ok())
     log::Error("operation ", id(), ": its end cannot be journaled: ", written.message());
+  return written.ok();
+}
+
+bool LiveOperation::Finish(const Outcome& outcome) {
+  const absl::Time end = clock_.Now();
+  while (!TryToFinish(outcome, end)) {
     absl::MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kDiskRetry)) return false;
   }
+  return true;
 }
 
 void LiveOperation::Stop() {

@@ -55,8 +55,9 @@ class LiveOperation {
   absl::Status RequestCancel();
   v1::Operation Snapshot() const;
 
-  // Journals the end, over and over while the disk is full; gives up only when stopping.
-  // Returns whether it is journaled.
+  // Journals the end, once. Returns whether it is journaled.
+  bool TryToFinish(const Outcome& outcome, absl::Time end);
+  // The same over and over while the disk is full; gives up only when stopping.
   bool Finish(const Outcome& outcome);
 
   // The agent stops: whatever runs for this operation is to return, and nothing is concluded from

@@ -2,7 +2,6 @@
 #include "agent/operations/runner.h"
 
 #include <algorithm>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -19,8 +18,6 @@ namespace npufleet::operations {
 namespace {
 
 constexpr size_t kLongestId = 300;
-// How long the start of the agent waits until what ended without it is journaled.
-constexpr absl::Duration kEndsWithin = absl::Seconds(2);
 
 absl::Status CheckRequest(const v1::StartOperationRequest& request) {
   if (request.id().empty()) return absl::InvalidArgumentError("id is missing");
@@ -63,17 +60,18 @@ absl::Status Runner::Resume() {
   ASSIGN_OR_RETURN(boot_id_, host_.system->BootId());
   ASSIGN_OR_RETURN(std::vector<JournalEntry> live, journal_.Live());
   std::set<std::string> going_on;
-  std::set<std::string> ending;
   for (JournalEntry& entry : live) {
     absl::StatusOr<std::unique_ptr<verbs::Verb>> verb = factory_(entry.request.subject());
     const bool is_of_other_boot = entry.operation.boot_id() != boot_id_;
     if (is_of_other_boot || !verb.ok()) {
-      ending.insert(entry.operation.id());
-      std::optional<Outcome> outcome;
-      if (is_of_other_boot) outcome = OutcomeOfOtherBoot(verb);
-      Launch(std::move(entry), [this, outcome, why = verb.status()](LiveOperation& operation) {
-        Conclude(operation, outcome ? *outcome : FailedWith(why, operation));
-      });
+      const std::shared_ptr<LiveOperation> operation = MakeLive(std::move(entry));
+      const Outcome outcome =
+          is_of_other_boot ? OutcomeOfOtherBoot(verb) : FailedWith(verb.status(), *operation);
+      if (operation->TryToFinish(outcome, host_.clock->Now())) {
+        Ended(*operation, outcome);
+      } else {  // a full disk does not keep the agent from serving
+        Launch(operation, [this, outcome](LiveOperation& ended) { Conclude(ended, outcome); });
+      }
       continue;
     }
     log::Info("operation ", entry.operation.id(), " goes on");
@@ -82,14 +80,6 @@ absl::Status Runner::Resume() {
   }
   steps_.ForgetAllBut(going_on);
   PruneJournal();
-  // They have ended before anybody asks; only a full disk does not keep the agent from serving.
-  const auto ended = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return std::all_of(running_.begin(), running_.end(), [&](const auto& one) {
-      return one.second.over || ending.count(one.first) == 0;
-    });
-  };
-  absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&ended), kEndsWithin);
   return absl::OkStatus();
 }
 
@@ -173,12 +163,14 @@ std::shared_ptr<LiveOperation> Runner::MakeLive(JournalEntry entry) {
 }
 
 void Runner::Launch(JournalEntry entry, std::unique_ptr<verbs::Verb> verb) {
-  Launch(std::move(entry), [this, verb = std::shared_ptr<verbs::Verb>(std::move(verb))](
-                               LiveOperation& operation) { RunOnThread(operation, *verb); });
+  Launch(MakeLive(std::move(entry)),
+         [this, verb = std::shared_ptr<verbs::Verb>(std::move(verb))](LiveOperation& operation) {
+           RunOnThread(operation, *verb);
+         });
 }
 
-void Runner::Launch(JournalEntry entry, std::function<void(LiveOperation&)> work) {
-  std::shared_ptr<LiveOperation> operation = MakeLive(std::move(entry));
+void Runner::Launch(std::shared_ptr<LiveOperation> operation,
+                    std::function<void(LiveOperation&)> work) {
   absl::MutexLock lock(&mutex_);
   // Accepted, and stopping since: it is in the journal and goes on with the next agent.
   if (stopping_) return;
@@ -214,7 +206,10 @@ void Runner::RunOnThread(LiveOperation& operation, verbs::Verb& verb) {
 }
 
 void Runner::Conclude(LiveOperation& operation, const Outcome& outcome) {
-  if (!operation.Finish(outcome)) return;
+  if (operation.Finish(outcome)) Ended(operation, outcome);
+}
+
+void Runner::Ended(LiveOperation& operation, const Outcome& outcome) {
   log::Info("operation ", operation.id(), " ", v1::Operation::State_Name(outcome.state),
             outcome.state == v1::Operation::FAILED ? ": " : "",
             outcome.state == v1::Operation::FAILED ? outcome.failure.symptom() : "");

@@ -74,11 +74,12 @@ class Runner {
 
   absl::Status CheckRules(const v1::StartOperationRequest& request);
   void Launch(JournalEntry entry, std::unique_ptr<verbs::Verb> verb) ABSL_LOCKS_EXCLUDED(mutex_);
-  void Launch(JournalEntry entry, std::function<void(LiveOperation&)> work)
+  void Launch(std::shared_ptr<LiveOperation> operation, std::function<void(LiveOperation&)> work)
       ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<LiveOperation> MakeLive(JournalEntry entry);
   void RunOnThread(LiveOperation& operation, verbs::Verb& verb);
   void Conclude(LiveOperation& operation, const Outcome& outcome);
+  void Ended(LiveOperation& operation, const Outcome& outcome);  // its end is journaled
   static Outcome OutcomeOfOtherBoot(absl::StatusOr<std::unique_ptr<verbs::Verb>>& verb);
   void PruneJournal();
   void KeepHouse();

@@ -464,7 +464,7 @@ const Failure& Evaluation::WhyOf(const Task& broken) {
 }
 
 std::string Evaluation::CannotBeStopped(const Task& task) {
-  return absl::StrCat("cannot be stopped: ", task.failure->symptom, " (given up)");
+  return absl::StrCat("cannot be stopped: ", WhatWasGivenUp(task));
 }
 
 std::string Evaluation::AwaitedReboot(const Node& node) const {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "common/status_macros.h"
+#include "controller/store/backup.h"
 
 namespace npufleet::store {
 namespace {
@@ -46,6 +47,7 @@ absl::StatusOr<std::unique_ptr<NodeStore>> NodeStore::Open(const std::string& pa
   if (!create && !std::filesystem::exists(path, error)) {
     if (error == std::errc::permission_denied)
       return absl::PermissionDeniedError(absl::StrCat(path, " is not readable by you: use sudo"));
+    RETURN_IF_ERROR(CheckIntegrity(path));
     return absl::NotFoundError(
         absl::StrCat(path, " is not there: run `npufleet-controller init --address HOST` first"));
   }

@@ -71,6 +71,22 @@ def new_operations(fleet, known):
     return [(item["task"], item["action"]) for item in sorted(found, key=lambda item: item["accepted"])]
 
 
+def stands_still(fleet, known, phase):
+    """What is under way ends, and nothing is begun; what was done since `known`. Nothing tells that nothing will happen, so a length of time it is."""
+    until(lambda: all(item["state"] in FINAL for items in fleet.all_operations().values() for item in items), 60, "what is under way to end")
+    before = new_operations(fleet, known)
+    time.sleep(3)
+    if (after := new_operations(fleet, known)) != before:
+        raise Failed(f"started although it is {phase}: {after[len(before):]}")
+    if (now := fleet.rollout()["phase"]) != phase:
+        raise Failed(f"status says {now}, not {phase}")
+    return before
+
+
+def named(operations):
+    return ", ".join(f"{action.lower()} of {task}" for task, action in operations)
+
+
 def pause_and_resume(fleet, checks):
     """In the middle of a restart of Ray: what is under way ends, nothing new is started, and it goes on where it was."""
     known = fleet.all_operations()
@@ -80,16 +96,10 @@ def pause_and_resume(fleet, checks):
         fleet.ctl("rollout", "restart", NAME, "--from", "ray-head", check=0)
         until(lambda: new_operations(fleet, known), 60, "the first operation of the restart", period=0.01)
         fleet.ctl("rollout", "pause", NAME, check=0)
-        until(lambda: all(item["state"] in FINAL for items in fleet.all_operations().values() for item in items), 60, "what is under way to end")
-        before = new_operations(fleet, known)
-        time.sleep(3)  # time in which it would start something
-        if (after := new_operations(fleet, known)) != before:
-            raise Failed(f"started while it is paused: {after[len(before):]}")
-        if (phase := fleet.rollout()["phase"]) != "PAUSED":
-            raise Failed(f"status says {phase}")
+        before = stands_still(fleet, known, "PAUSED")
         if not wanted - set(before):
             raise Failed("all of it was done before the pause came")
-        return f"only {', '.join(f'{action.lower()} of {task}' for task, action in before)} came to an end"
+        return f"only {named(before)} came to an end"
     checks.run("a pause in the middle of a restart lets what is under way end, and starts nothing", pause)
 
     def resume():
@@ -115,18 +125,12 @@ def cancel_and_resume(fleet, checks):
         fleet.apply(fleet.spec().replace("    blockSize: 128", "    blockSize: 64", 1))
         until(lambda: any(item["state"] == "RUNNING" for item in starts()), 60, "the new server to be started", period=0.01)
         fleet.ctl("rollout", "cancel", NAME, check=0)
-        until(lambda: all(item["state"] in FINAL for items in fleet.all_operations().values() for item in items), 60, "what is under way to end")
-        before = new_operations(fleet, known)
-        time.sleep(3)  # time in which it would start something
-        if (after := new_operations(fleet, known)) != before:
-            raise Failed(f"started although it is cancelled: {after[len(before):]}")
-        if (phase := fleet.rollout()["phase"]) != "CANCELLED":
-            raise Failed(f"status says {phase}")
+        before = stands_still(fleet, known, "CANCELLED")
         if (states := [item["state"] for item in starts()]) != ["CANCELLED"]:
             raise Failed(f"the start ended as {states}")
         if set(before) - {("serve@node-a", "APPLY"), ("serve@node-a", "STOP")}:
             raise Failed(f"done beside it: {before}")
-        return f"{', '.join(f'{action.lower()} of {task}' for task, action in before)}"
+        return named(before)
     checks.run("a cancel while a server is being started ends that start, and starts nothing", cancel)
 
     def resume():

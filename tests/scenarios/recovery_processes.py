@@ -3,7 +3,6 @@ from incident import CONTAINER, DEATH_TO_COMMAND, HEAD, Incident, ON_HEAD, ON_WO
 from scenario import Failed, NAME, until
 
 FAULT = "/tmp/vllm-fault"
-NOTICED_WITHIN = 30  # seconds, of an engine that answers /health and no completion, with the quick engine's probe
 
 
 def killed(fleet, row, event, node, pid, expected):
@@ -67,13 +66,25 @@ def rank_on_worker(fleet):
     return fleet.do(WORKER, "pgrep", "-o", "-f", "^ray::RayWorkerWrapper")
 
 
+def found_out(fleet, incident, meanwhile=lambda: None):
+    """By its tokens: within 30 s with the quick engine's probe, within twice the deadline with that of real vLLM."""
+    incident.limits["noticed"] = 30 if fleet.engine == "quick" else 2 * 120
+    try:
+        meanwhile()
+        incident.wait_noticed(incident.limits["noticed"])
+    finally:
+        if fleet.engine == "quick":
+            end_fault(fleet)
+    return incident.wait_recovered(), SERVE
+
+
 def engine_hangs(fleet):
     """/health goes on to say 200. The probe's deadline and period are 5 s with the quick engine, 2 min and 1 min with real vLLM."""
     quick = fleet.engine == "quick"
     event = "no token comes any more" if quick else "a rank on the worker is stopped, no token comes any more"
     incident = Incident(fleet, "engine hangs", f"{event}, /health says 200").begin(lambda: hang(fleet))
-    incident.limits["noticed"] = NOTICED_WITHIN if quick else 2 * 120
-    try:
+
+    def is_a_hang():
         # A probe takes 7 s at the least to find it out (2 min 50 s with real vLLM), and then the server is stopped.
         if answered(fleet, seconds=2 if quick else 30):
             raise Failed("a completion came: it was no hang")
@@ -81,24 +92,14 @@ def engine_hangs(fleet):
         if health != "200":
             raise Failed(f"/health said {health}: it was no hang")
         incident.measured.remark = f"/health said {health} while no completion came"
-        incident.wait_noticed(incident.limits["noticed"])
-    finally:
-        if quick:
-            end_fault(fleet)
-    return incident.wait_recovered(), SERVE
+    return found_out(fleet, incident, is_a_hang)
 
 
 def rank_dies(fleet):
     quick = fleet.engine == "quick"
     incident = Incident(fleet, "rank dies", "one rank dies" if quick else "a rank on the worker is killed")
     incident.begin(lambda: engine_fault(fleet, "lose-rank") if quick else fleet.do(WORKER, "kill", "-KILL", rank_on_worker(fleet)))
-    incident.limits["noticed"] = NOTICED_WITHIN if quick else 2 * 120
-    try:
-        incident.wait_noticed(incident.limits["noticed"])
-    finally:
-        if quick:
-            end_fault(fleet)
-    return incident.wait_recovered(), SERVE
+    return found_out(fleet, incident)
 
 
 def die_of(fleet, line):

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <functional>
 #include <optional>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "agent/verbs/observation.h"
 #include "agent/verbs/probe_engine/completion.h"
+#include "agent/verbs/probe_engine/patience.h"
 #include "agent/verbs/proto_duration.h"
 #include "agent/verbs/signatures.h"
 #include "common/status_macros.h"
@@ -22,57 +22,6 @@ constexpr char kToken[] = "tokens";
 constexpr absl::Duration kMetricsDeadline = absl::Seconds(10);
 constexpr absl::Duration kDefaultDeadline = absl::Seconds(120);
 constexpr absl::Duration kDefaultPeriod = absl::Seconds(60);
-// How often in a limit the counter of generated tokens is read: what came before the engine began
-// to hang is no life of it, also when it was this probe's own answer.
-constexpr int kLooksPerLimit = 12;
-
-// How long one completion is waited for. It is over when no token was generated for anybody for the
-// limit (silent), or when it has had its limit and tokens are being generated (busy).
-class Wait {
- public:
-  using Counter = std::function<std::optional<double>()>;
-
-  Wait(absl::Duration limit, Clock& clock, Counter counter)
-      : limit_(limit), clock_(clock), counter_(std::move(counter)) {
-    first_ = last_ = counter_();
-    start_ = looked_ = progress_ = clock_.Elapsed();
-  }
-
-  // Asked over and over while the completion is outstanding.
-  bool IsOver() {
-    const absl::Duration now = clock_.Elapsed();
-    // Before it is called busy it is looked at once more: the last look may be almost one old.
-    if (now - looked_ >= limit_ / kLooksPerLimit || (grows_ && now - start_ >= limit_)) Look(now);
-    over_ = now - progress_ >= limit_ || (grows_ && now - start_ >= limit_);
-    return over_;
-  }
-
-  bool WasOver() const { return over_; }
-  bool IsBusy() const { return over_ && grows_; }
-  // Since the start.
-  double Generated() const { return last_.value_or(0) - first_.value_or(0); }
-
- private:
-  void Look(absl::Duration now) {
-    const std::optional<double> generated = counter_();
-    looked_ = clock_.Elapsed();
-    grows_ = generated.has_value() && last_.has_value() && *generated > *last_;
-    if (grows_) progress_ = now;
-    if (!first_.has_value()) first_ = generated;
-    if (generated.has_value()) last_ = generated;
-  }
-
-  const absl::Duration limit_;
-  Clock& clock_;
-  const Counter counter_;
-  std::optional<double> first_;
-  std::optional<double> last_;
-  absl::Duration start_;
-  absl::Duration looked_;
-  absl::Duration progress_;  // the last token is not older than the look before it
-  bool grows_ = false;       // at the last look
-  bool over_ = false;
-};
 
 class ProbeEngine : public Verb {
  public:
@@ -111,25 +60,36 @@ class ProbeEngine : public Verb {
  private:
   absl::Status Ask(const host::Cancelled& cancelled, v1::Observation* observation) {
     for (const absl::Duration limit : {deadline_, SecondLimit()}) {
-      Wait wait(limit, *host_.clock, [this] { return Generated(); });
+      const std::optional<double> generated = Generated();
       const absl::Duration start = host_.clock->Elapsed();
+      Patience patience(limit, start, generated);
+      bool over = false;
+      const auto is_over = [&] {
+        const absl::Duration now = host_.clock->Elapsed();
+        if (patience.WantsLook(now)) {
+          const std::optional<double> tokens = Generated();
+          patience.Looked(now, host_.clock->Elapsed(), tokens);
+        }
+        return over = patience.IsOver(now);
+      };
       const host::HttpRequest request =
-          Request([&] { return abandoned_ || (cancelled && cancelled()) || wait.IsOver(); });
+          Request([&] { return abandoned_ || (cancelled && cancelled()) || is_over(); });
       absl::StatusOr<host::HttpResponse> response = host_.http->Send(request);
       // Not even connected, as the server's queue is full: that is a part of the wait.
-      while (absl::IsDeadlineExceeded(response.status()) && !wait.IsOver())
+      while (absl::IsDeadlineExceeded(response.status()) && !is_over())
         response = host_.http->Send(request);
-      if (response.ok()) return Judge(*response, host_.clock->Elapsed() - start, observation);
-      if (absl::IsCancelled(response.status()) && !wait.WasOver()) return response.status();
-      if (!wait.WasOver()) {
+      const absl::Duration took = host_.clock->Elapsed() - start;
+      if (response.ok()) return Judge(*response, took, observation);
+      if (!over) {
+        if (absl::IsCancelled(response.status())) return response.status();
         return Redo("", absl::StrCat("no connection to the engine: ",
                                      std::string(response.status().message())));
       }
-      if (wait.IsBusy()) {
+      if (patience.IsBusy(start + took)) {
         *observation = Present(kToken);
         (*observation->mutable_facts())["busy"] =
             absl::StrFormat("no answer within %s, %.0f tokens generated for others meanwhile",
-                            absl::FormatDuration(limit), wait.Generated());
+                            absl::FormatDuration(limit), patience.Generated());
         return absl::OkStatus();
       }
     }

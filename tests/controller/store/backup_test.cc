@@ -120,6 +120,7 @@ TEST_F(BackupTest, AFileThatIsGoneIsNamedWithTheNewestBackup) {
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("npufleet-controller restore "));
   EXPECT_THAT(std::string(status.message()), HasSubstr("backups/2023-11-15.db"));
+  EXPECT_EQ(NodeStore::Open(database_, false).status(), status) << "not: run init first";
 }
 
 }  // namespace
